@@ -1,0 +1,81 @@
+/**
+ * The activities' door: what workflows may call, by type only. Everything that crosses here lands
+ * in a workflow history: ids, counts and cursors, never a body.
+ */
+import type { LinkId, RunId, TenantId } from '../domain/ids.ts';
+import type { GuardTrip, RunCounters } from '../domain/link.ts';
+
+/** A pass over one link, as it travels through the workflow. */
+export interface PassToken {
+  readonly tenant: TenantId;
+  readonly linkId: LinkId;
+  readonly runId: RunId;
+  readonly fence: string;
+  readonly linkName: string;
+  readonly trigger: string;
+  readonly mode: 'look' | 'approved';
+  readonly isRequested: boolean;
+  /** True for the first observation of an epoch: it may be large. */
+  readonly isBaseline: boolean;
+  readonly startedAtMs: number;
+}
+
+export type Begun =
+  | { readonly status: 'begun'; readonly pass: PassToken }
+  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' };
+
+export interface Observed {
+  readonly observed: number;
+  readonly changedHub: number;
+  readonly changedRemote: number;
+  readonly echo: number;
+  /** Items missing from this scan that need another one before they count as gone. */
+  readonly inDoubt: number;
+  /** Intents of a crashed pass that were finished first. */
+  readonly recovered: number;
+}
+
+export interface Planned {
+  readonly planned: number;
+  readonly merged: number;
+  readonly conflicts: number;
+  readonly quarantined: number;
+  readonly skipped: number;
+  readonly deletesHub: number;
+  readonly deletesRemote: number;
+  readonly guard: GuardTrip | null;
+}
+
+export interface Executed {
+  readonly applied: number;
+  readonly stale: number;
+  readonly failed: number;
+  readonly deletedHub: number;
+  readonly deletedRemote: number;
+  /** Fence the execution ran under; later steps must use it. */
+  readonly fence: string;
+}
+
+export interface PassOutcome {
+  readonly status: 'settled' | 'parked' | 'failed';
+  readonly counters: RunCounters;
+  /** Phase → ms. */
+  readonly phases: Readonly<Record<string, number>>;
+  readonly guard: GuardTrip | null;
+  readonly error: { readonly code: string; readonly detail: string } | null;
+}
+
+export interface SyncActivities {
+  /** Begins a pass (or takes up an unfinished one) under a new fence. */
+  begin(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<Begun>;
+  /** Finishes open intents, then records what changed on both sides. */
+  observe(pass: PassToken): Promise<Observed>;
+  /** Decides every changed item and stores the plan; a tripped guard is part of the answer. */
+  plan(pass: PassToken): Promise<Planned>;
+  /** Executes the stored plan batch by batch, each settled in one transaction. */
+  execute(pass: PassToken): Promise<Executed>;
+  /** Closes the pass and records its outcome. */
+  settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  /** Signals every link whose time has come. Answers how many. */
+  pulse(): Promise<{ woken: number }>;
+}

@@ -1,0 +1,75 @@
+/**
+ * The one place where errors become answers (RFC 9457). Details of unexpected errors stay in the
+ * log; the caller gets the request id to ask about.
+ */
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
+import type { Logger } from 'pino';
+import { AppError, ERROR_CODES, messageOf } from '../../domain/errors.ts';
+import type { Problem } from '../contract.ts';
+import { stateOf } from '../request-state.ts';
+
+const RETRY_SECONDS = '1';
+
+/** 404 for a path that names no call. */
+export function notFound(): RequestHandler {
+  return (req) => {
+    throw new AppError('NOT_FOUND', `Nothing is at ${req.method} ${req.path}.`);
+  };
+}
+
+/** Answers any error as `application/problem+json`. */
+export function problems(log: Logger): ErrorRequestHandler {
+  return (thrown: unknown, req, res, next) => {
+    const error = asAppError(thrown, req);
+    const state = stateOf(res);
+    if (error.status >= 500) {
+      log.error({ requestId: state.requestId, call: state.callId, err: thrown }, error.code);
+    }
+    if (res.headersSent) {
+      next(thrown);
+      return;
+    }
+    if (error.code === 'UNAVAILABLE') res.setHeader('Retry-After', RETRY_SECONDS);
+    const problem = problemOf(error, state.requestId, state.problemStatus);
+    res
+      .status(problem.status)
+      .type('application/problem+json')
+      .send(Buffer.from(JSON.stringify(problem)));
+  };
+}
+
+/** The problem document of an error. */
+export function problemOf(error: AppError, requestId: string, status: number | null): Problem {
+  const [, title, advice] = ERROR_CODES[error.code];
+  return {
+    ...error.extra,
+    type: `/api/context/docs#${error.code}`,
+    title,
+    status: status ?? error.status,
+    code: error.code,
+    detail: error.code === 'INTERNAL' ? advice : error.message,
+    requestId,
+    ...(error.errors.length > 0 ? { errors: error.errors } : {}),
+  };
+}
+
+function asAppError(thrown: unknown, req: Request): AppError {
+  if (thrown instanceof AppError) return thrown;
+  // The router throws this for `%ff` and the like in a path.
+  if (thrown instanceof URIError || isBadRequest(thrown)) {
+    const code = req.path.startsWith('/api/context/') ? 'INVALID_KEY' : 'VALIDATION';
+    return new AppError(code, 'The path is not valid percent-encoded UTF-8.', { cause: thrown });
+  }
+  return new AppError('INTERNAL', messageOf(thrown), { cause: thrown });
+}
+
+function isBadRequest(thrown: unknown): boolean {
+  return (
+    thrown instanceof Error && 'status' in thrown && thrown.status === 400 && !('type' in thrown)
+  );
+}
+
+/** Sends a JSON answer that was serialised before. */
+export function sendJson(res: Response, status: number, text: string): void {
+  res.status(status).type('application/json').send(Buffer.from(text));
+}

@@ -1,0 +1,139 @@
+/** Contexts: store, get, update, delete, list, versions. */
+import type { Request, Response } from 'express';
+import type { Caller, ContextEnvelope, ContextOptions } from '../../domain/context.ts';
+import { AppError } from '../../domain/errors.ts';
+import type { ContextKey } from '../../domain/ids.ts';
+import type { JsonObject } from '../../domain/json.ts';
+import type { ContextStore } from '../../store/contract.ts';
+import { CONTEXT_CALLS } from '../contract.ts';
+import { selectFields } from '../fields.ts';
+import { conditionally, etagOf, isNotModified } from '../preconditions.ts';
+import { route, type Answer, type Route } from './route.ts';
+
+/** The context calls over a store. */
+export function contextRoutes(contexts: ContextStore): readonly Route[] {
+  return [
+    storeContext(contexts),
+    getContext(contexts),
+    updateContext(contexts),
+    deleteContext(contexts),
+    route(CONTEXT_CALLS.listContexts, async ({ query, caller }) => ({
+      status: 200,
+      body: await contexts.list(caller, query),
+    })),
+    route(CONTEXT_CALLS.listVersions, async ({ params, query, caller }) => ({
+      status: 200,
+      body: await contexts.versions(caller, { key: asKey(params.key), ...query }),
+    })),
+  ];
+}
+
+function storeContext(contexts: ContextStore): Route {
+  return route(CONTEXT_CALLS.storeContext, async ({ body, caller, req, res }) => {
+    const key = asKey(body.key);
+    const { ifVersion, ...options } = storeOptions(body.options ?? {});
+    const { created, envelope } = await conditionally({
+      ...requestFacts(contexts, { caller, key, req, res, ifVersion }),
+      write: (expected) =>
+        contexts.store(caller, {
+          key,
+          data: body.data,
+          options: { ...options, ifVersion: expected },
+        }),
+    });
+    const location = `/api/context/get/${encodeURIComponent(key)}`;
+    return written(envelope, created ? 201 : 200, created ? { Location: location } : {});
+  });
+}
+
+function getContext(contexts: ContextStore): Route {
+  return route(CONTEXT_CALLS.getContext, async ({ params, query, caller, req }) => {
+    const key = asKey(params.key);
+    const context = await contexts.get(caller, key, query.version);
+    if (!context) throw missing(key, query.version);
+    // Nothing is cached yet, so every answer comes from the source.
+    const headers = { ETag: etagOf(context.version), 'X-Cache': 'source' };
+    if (isNotModified(req, context.version)) return { status: 304, headers };
+    const body = query.fields === undefined ? context : selectFields(context, query.fields);
+    return { status: 200, body, headers };
+  });
+}
+
+function updateContext(contexts: ContextStore): Route {
+  return route(CONTEXT_CALLS.updateContext, async ({ params, body, caller, req, res }) => {
+    const key = asKey(params.key);
+    const { changeType = 'replace', changedBy, ...given } = body.options ?? {};
+    const { ifVersion, ...options } = storeOptions(given);
+    const writer = changedBy === undefined ? caller : { ...caller, actor: changedBy };
+    const envelope = await conditionally({
+      ...requestFacts(contexts, { caller, key, req, res, ifVersion }),
+      write: (expected) =>
+        contexts.update(writer, {
+          key,
+          data: body.data,
+          changeType,
+          options: { ...options, ifVersion: expected },
+        }),
+    });
+    return written(envelope, 200);
+  });
+}
+
+function deleteContext(contexts: ContextStore): Route {
+  return route(CONTEXT_CALLS.deleteContext, async ({ params, query, caller, req, res }) => {
+    const key = asKey(params.key);
+    const deleted = await conditionally({
+      ...requestFacts(contexts, { caller, key, req, res, ifVersion: query.ifVersion }),
+      write: (ifVersion) => contexts.delete(caller, { key, ifVersion }),
+    });
+    return { status: 200, body: { key: deleted.key, version: deleted.version, deleted: true } };
+  });
+}
+
+interface WriteFacts {
+  readonly caller: Caller;
+  readonly key: ContextKey;
+  readonly req: Request;
+  readonly res: Response;
+  readonly ifVersion: number | undefined;
+}
+
+function requestFacts(contexts: ContextStore, facts: WriteFacts) {
+  const { caller, key, req, res, ifVersion } = facts;
+  return {
+    req,
+    res,
+    ifVersion,
+    currentVersion: async (): Promise<number> => (await contexts.get(caller, key))?.version ?? 0,
+  };
+}
+
+interface GivenOptions extends Omit<ContextOptions, 'metadata'> {
+  readonly metadata?: JsonObject | undefined;
+  readonly encrypt?: boolean | undefined;
+}
+
+/** @throws AppError ENCRYPTION_NOT_CONFIGURED */
+function storeOptions({ encrypt, ...options }: GivenOptions): ContextOptions {
+  if (encrypt === true) {
+    throw new AppError('ENCRYPTION_NOT_CONFIGURED', 'This server cannot encrypt contexts yet.');
+  }
+  return options;
+}
+
+function written(
+  envelope: ContextEnvelope,
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
+  return { status, body: envelope, headers: { ETag: etagOf(envelope.version), ...headers } };
+}
+
+function missing(key: string, version: number | undefined): AppError {
+  return version === undefined
+    ? new AppError('CONTEXT_NOT_FOUND', `There is no context \`${key}\`.`)
+    : new AppError('VERSION_NOT_FOUND', `\`${key}\` has no version ${version}.`);
+}
+
+// The schema has proved the key's rules.
+const asKey = (key: string): ContextKey => key as ContextKey;

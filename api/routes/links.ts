@@ -1,0 +1,121 @@
+/** Connectors and links. */
+import type { Caller } from '../../domain/context.ts';
+import type { LinkId } from '../../domain/ids.ts';
+import type { GuardConfig, Link } from '../../domain/link.ts';
+import type { LinkStore, NewLink } from '../../store/contract.ts';
+import { SYNC_CALLS } from '../contract.ts';
+import type { LinkPatch } from '../contract.ts';
+import type { ConnectorCatalog } from '../ports.ts';
+import { route, type Answer, type Route } from './route.ts';
+
+interface LinkDeps {
+  readonly links: LinkStore;
+  readonly connectors: ConnectorCatalog;
+}
+
+/** Links by id or name. */
+export function linkRoutes(deps: LinkDeps): readonly Route[] {
+  return [
+    route(SYNC_CALLS.listConnectors, () => wholeList(deps.connectors.list())),
+    createLink(deps),
+    route(SYNC_CALLS.listLinks, async ({ caller }) =>
+      wholeList((await deps.links.list(caller)).map((link) => shown(deps, link))),
+    ),
+    route(SYNC_CALLS.getLink, async ({ params, caller }) =>
+      answerLink(deps, await deps.links.get(caller, params.id)),
+    ),
+    patchLink(deps),
+    removeLink(deps),
+    route(SYNC_CALLS.pauseLink, ({ params, caller }) =>
+      change(deps, caller, params.id, (id) => deps.links.pause(caller, id)),
+    ),
+    route(SYNC_CALLS.resumeLink, ({ params, caller }) =>
+      change(deps, caller, params.id, (id) => deps.links.resume(caller, id)),
+    ),
+    route(SYNC_CALLS.resetLink, ({ params, caller }) =>
+      change(deps, caller, params.id, (id) => deps.links.reset(caller, id)),
+    ),
+    linkStatus(deps),
+    route(SYNC_CALLS.linkQuarantine, async ({ params, caller }) => {
+      const { id } = await deps.links.get(caller, params.id);
+      return wholeList(await deps.links.quarantined(caller, id));
+    }),
+  ];
+}
+
+function createLink(deps: LinkDeps): Route {
+  return route(SYNC_CALLS.createLink, async ({ body, caller }) => {
+    await deps.connectors.check(body.connector, body.config);
+    const link = await deps.links.create(caller, body);
+    const headers = { Location: `/api/sync/links/${link.id}` };
+    return { status: 201, body: shown(deps, link), headers };
+  });
+}
+
+function patchLink(deps: LinkDeps): Route {
+  return route(SYNC_CALLS.patchLink, ({ params, body, caller }) =>
+    change(deps, caller, params.id, (id, link) =>
+      deps.links.patch(caller, id, changesOf(body, link.guards)),
+    ),
+  );
+}
+
+function removeLink(deps: LinkDeps): Route {
+  return route(SYNC_CALLS.removeLink, async ({ params, caller }) => {
+    const { id, name } = await deps.links.get(caller, params.id);
+    await deps.links.remove(caller, id);
+    return { status: 200, body: { id, name, removed: true } };
+  });
+}
+
+function linkStatus(deps: LinkDeps): Route {
+  return route(SYNC_CALLS.linkStatus, async ({ params, caller }) => {
+    const link = await deps.links.get(caller, params.id);
+    const status = await deps.links.status(caller, link.id);
+    return { status: 200, body: { ...status, grade: gradeOf(deps, link) } };
+  });
+}
+
+async function change(
+  deps: LinkDeps,
+  caller: Caller,
+  idOrName: string,
+  act: (id: LinkId, link: Link) => Promise<Link>,
+): Promise<Answer> {
+  const link = await deps.links.get(caller, idOrName);
+  return answerLink(deps, await act(link.id, link));
+}
+
+/** The members a patch names; guards it does not name stay as they are. */
+function changesOf(patch: LinkPatch, guards: GuardConfig): Partial<NewLink> {
+  const { guards: given, ...rest } = patch;
+  const named = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  return { ...named, ...(given ? { guards: mergedGuards(guards, given) } : {}) };
+}
+
+function mergedGuards(old: GuardConfig, given: NonNullable<LinkPatch['guards']>): GuardConfig {
+  const canary = given.canary === undefined ? old.canary : (given.canary ?? undefined);
+  return {
+    maxDeletePercent: given.maxDeletePercent ?? old.maxDeletePercent,
+    maxDeleteCount: given.maxDeleteCount ?? old.maxDeleteCount,
+    emptySide: given.emptySide ?? old.emptySide,
+    allChanged: given.allChanged ?? old.allChanged,
+    ...(canary === undefined ? {} : { canary: canary }),
+  };
+}
+
+const answerLink = (deps: LinkDeps, link: Link): Answer => ({
+  status: 200,
+  body: shown(deps, link),
+});
+
+const shown = (deps: LinkDeps, link: Link): object => ({ ...link, grade: gradeOf(deps, link) });
+
+function gradeOf(deps: LinkDeps, link: Link): string | null {
+  return deps.connectors.list().find((each) => each.kind === link.connector)?.grade ?? null;
+}
+
+/** A list short enough to be given whole, in the form of a page. */
+function wholeList(items: readonly unknown[]): Answer {
+  return { status: 200, body: { items, nextCursor: null } };
+}

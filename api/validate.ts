@@ -1,0 +1,64 @@
+/** Turns schema issues into one error: every bad field with its JSON pointer. */
+import type { z } from 'zod';
+import { AppError, ERROR_CODES, type ErrorCode, type FieldError } from '../domain/errors.ts';
+
+/**
+ * The value as the schema makes it.
+ *
+ * @throws AppError VALIDATION, or the code of a schema's own rule (INVALID_KEY, TOO_DEEP, …) when
+ * no other kind of fault is present
+ */
+export function validate<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  what: 'body' | 'query' | 'path',
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { issues } = result.error;
+  const errors = issues.flatMap(fieldErrors);
+  throw new AppError(commonCode(issues), detailOf(errors, what), { errors });
+}
+
+function commonCode(issues: readonly z.core.$ZodIssue[]): ErrorCode {
+  const codes = new Set(issues.map(codeOf));
+  const [only] = codes;
+  return codes.size === 1 && only ? only : 'VALIDATION';
+}
+
+function codeOf(issue: z.core.$ZodIssue): ErrorCode {
+  const code: unknown = issue.code === 'custom' ? issue.params?.['code'] : undefined;
+  return typeof code === 'string' && code in ERROR_CODES ? (code as ErrorCode) : 'VALIDATION';
+}
+
+function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      pointer: jsonPointer([...issue.path, key]),
+      detail: 'is not a field of this request',
+    }));
+  }
+  return [
+    { pointer: jsonPointer(issue.path), detail: isMissing(issue) ? 'is required' : issue.message },
+  ];
+}
+
+// Zod tells a missing member only by the end of its message.
+function isMissing(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+}
+
+/** RFC 6901 text of a path. */
+export function jsonPointer(path: readonly PropertyKey[]): string {
+  return path
+    .map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`)
+    .join('');
+}
+
+function detailOf(errors: readonly FieldError[], what: string): string {
+  const [first] = errors;
+  if (!first) return `The ${what} is not valid.`;
+  const place = first.pointer === '' ? `The ${what}` : `${what} ${first.pointer}`;
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  return `${place}: ${first.detail}${more}`;
+}

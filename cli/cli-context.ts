@@ -1,0 +1,90 @@
+/** What commands work with; tests give their own. */
+import type { Command } from 'commander';
+import { ContextClient } from '../client/index.ts';
+import type { Environment } from './environment.ts';
+import type { ExitCode } from './exit-code.ts';
+import { createOutput, type Output } from './output.ts';
+
+export interface CliIo {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly isStdoutTerminal: boolean;
+  readonly isStderrTerminal: boolean;
+  readonly isStdinTerminal: boolean;
+  readonly readStdin: () => Promise<string>;
+  readonly environment: Environment;
+  /** Version of this package. */
+  readonly version: string;
+  /** Runs the stack in this terminal until it ends; gives its exit code. */
+  readonly runStart: (args: readonly string[]) => Promise<number>;
+}
+
+/** What one command gets. */
+export interface CommandContext {
+  readonly io: CliIo;
+  readonly client: ContextClient;
+  readonly out: Output;
+  readonly url: string;
+}
+
+/** Runs commands and remembers how the last one ended. */
+export interface CommandRunner {
+  readonly io: CliIo;
+  /** Wraps what a command does: gives it its context, keeps its exit code. */
+  run(
+    command: Command,
+    act: (context: CommandContext) => Promise<ExitCode | undefined>,
+  ): Promise<void>;
+}
+
+interface GlobalOptions {
+  readonly url?: string;
+  readonly apiKey?: string;
+  readonly json?: boolean;
+}
+
+/** A runner that tells exit codes and the URL in use. */
+export function createRunner(
+  io: CliIo,
+  onResult: (result: { url: string; code: ExitCode }) => void,
+): CommandRunner {
+  return {
+    io,
+    async run(command, act) {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const url = globals.url ?? io.environment.url;
+      const apiKey = globals.apiKey ?? io.environment.apiKey;
+      onResult({ url, code: 0 });
+      const client = new ContextClient({ url, ...(apiKey === null ? {} : { apiKey }) });
+      const out = createOutput({
+        write: io.stdout,
+        isTerminal: io.isStdoutTerminal,
+        hasColor: io.environment.hasColor,
+        isJson: globals.json === true,
+      });
+      try {
+        onResult({ url, code: (await act({ io, client, out, url })) ?? 0 });
+      } finally {
+        client.close();
+      }
+    },
+  };
+}
+
+/** Adds a command with the options all have, and an example in its help. */
+export function addCommand(
+  parent: Command,
+  spec: { readonly usage: string; readonly summary: string; readonly example: string },
+): Command {
+  return addGlobals(parent.command(spec.usage))
+    .description(spec.summary)
+    .addHelpText('after', `\nExample:\n  $ ${spec.example}`);
+}
+
+/** The options every command takes. */
+export function addGlobals(command: Command): Command {
+  return command
+    .option('--url <url>', 'where Syncline is (SYNCLINE_URL; default: the running one)')
+    .option('--api-key <key>', 'api key (SYNCLINE_API_KEY)')
+    .option('--json', 'print JSON');
+}

@@ -1,0 +1,202 @@
+/** `syncline context …` */
+import { Option, type Command } from 'commander';
+import {
+  SyncError,
+  type ContextEnvelope,
+  type JsonObject,
+  type UpdateOptions,
+} from '../../client/index.ts';
+import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { UsageError } from '../exit-code.ts';
+import { prettyJson, type Output } from '../output.ts';
+import { collect, integerOption, jsonObjectOption, readJsonValue } from '../read-value.ts';
+
+/** Adds the group. */
+export function addContext(program: Command, runner: CommandRunner): void {
+  const group = program.command('context').description('contexts in the hub');
+  addGet(group, runner);
+  addPut(group, runner);
+  addDelete(group, runner);
+  addList(group, runner);
+  addVersions(group, runner);
+}
+
+function addGet(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'get <key>',
+    summary: 'print the data; with --json, everything',
+    example: 'syncline context get proj/notes',
+  })
+    .option('--version <n>', 'a version of the history', integerOption(1))
+    .option('--fields <list>', 'only these, e.g. version,/state/step; prints JSON');
+  command.action((key: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { version, fields } = command.opts<{ version?: number; fields?: string }>();
+      const context = await client.get(key, {
+        ...(version === undefined ? {} : { version }),
+        ...(fields === undefined ? {} : { fields: fields.split(',') }),
+      });
+      if (context === null) throw missing(key, version);
+      out.show(context, () => out.line(prettyJson(fields === undefined ? context.data : context)));
+    }),
+  );
+}
+
+function missing(key: string, version: number | undefined): SyncError {
+  return version === undefined
+    ? new SyncError(`There is no context \`${key}\`.`, { code: 'CONTEXT_NOT_FOUND', status: 404 })
+    : new SyncError(`\`${key}\` has no version ${version}.`, {
+        code: 'VERSION_NOT_FOUND',
+        status: 404,
+      });
+}
+
+interface PutOptions {
+  readonly changeType?: NonNullable<UpdateOptions['changeType']>;
+  readonly tag?: readonly string[];
+  readonly ttl?: number | null;
+  readonly kind?: string;
+  readonly source?: string;
+  readonly metadata?: JsonObject;
+  readonly ifVersion?: number;
+}
+
+function addPut(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'put <key> [value]',
+    summary: 'store a context; the value is JSON, @file or - (default: standard input)',
+    example: `syncline context put proj/notes '{"step":1}' --tag demo`,
+  })
+    .addOption(
+      new Option('--change-type <type>', 'change an existing one instead of storing anew').choices([
+        'replace',
+        'merge',
+        'append',
+      ]),
+    )
+    .option('--tag <tag>', 'may be repeated', collect)
+    .option('--ttl <seconds|never>', 'time to live (86400)', ttlOption)
+    .option('--kind <kind>', 'what it is, e.g. memory')
+    .option('--source <source>', 'where it comes from')
+    .option('--metadata <json>', 'a JSON object', jsonObjectOption)
+    .option(
+      '--if-version <n>',
+      'only if this is the version; 0 = must not exist',
+      integerOption(0),
+    );
+  command.action((key: string, value: string | undefined) =>
+    runner.run(command, async ({ io, client, out }) => {
+      const { changeType, tag, ...rest } = command.opts<PutOptions>();
+      const options = { ...pickOptions(rest), ...(tag === undefined ? {} : { tags: tag }) };
+      const data = await readJsonValue(value, io);
+      const envelope =
+        changeType === undefined
+          ? await client.store(key, data, options)
+          : await client.update(key, data, { ...options, changeType });
+      out.show(envelope, () => out.line(`\`${envelope.key}\` is at version ${envelope.version}`));
+    }),
+  );
+}
+
+// Commander's opts also hold the options all commands have.
+function pickOptions({ ttl, kind, source, metadata, ifVersion }: PutOptions): UpdateOptions {
+  return { ttl, kind, source, metadata, ifVersion };
+}
+
+const ttlOption = (text: string): number | null =>
+  text === 'never' ? null : integerOption(1)(text);
+
+function addDelete(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'delete <key>',
+    summary: 'delete a context; its history stays until retention',
+    example: 'syncline context delete proj/notes',
+  }).option('--if-version <n>', 'only if this is the version', integerOption(1));
+  command.action((key: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { ifVersion } = command.opts<{ ifVersion?: number }>();
+      const deleted = await client.delete(key, ifVersion === undefined ? {} : { ifVersion });
+      out.show(deleted, () => out.line(`Deleted \`${deleted.key}\` (version ${deleted.version})`));
+    }),
+  );
+}
+
+interface ListOptions {
+  readonly prefix?: string;
+  readonly tag?: readonly string[];
+  readonly limit: number;
+}
+
+function addList(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'list',
+    summary: 'contexts by key',
+    example: 'syncline context list --prefix proj/',
+  })
+    .option('--prefix <prefix>', 'start of the keys')
+    .option('--tag <tag>', 'only with this tag; may be repeated', collect)
+    .option('--limit <n>', 'how many at most', integerOption(1), 1000);
+  command.action(() =>
+    runner.run(command, async ({ client, out }) => {
+      const { prefix, tag, limit } = command.opts<ListOptions>();
+      const items: ContextEnvelope[] = [];
+      let cursor: string | null = null;
+      do {
+        const page = await client.list({
+          limit: Math.min(1000, limit - items.length),
+          ...(prefix === undefined ? {} : { prefix }),
+          ...(tag === undefined ? {} : { tag }),
+          ...(cursor === null ? {} : { cursor }),
+        });
+        items.push(...page.items);
+        cursor = page.nextCursor;
+      } while (cursor !== null && items.length < limit);
+      out.show(items, () => printContexts(out, items, cursor !== null));
+    }),
+  );
+}
+
+function printContexts(out: Output, contexts: readonly ContextEnvelope[], hasMore: boolean): void {
+  if (contexts.length === 0) return out.line('No contexts.');
+  out.table(
+    ['KEY', 'VERSION', 'KIND', 'SIZE', 'UPDATED', 'BY', 'EXPIRES'],
+    contexts.map((context) => [
+      context.key,
+      context.version,
+      context.kind,
+      context.size,
+      context.updatedAt,
+      context.updatedBy,
+      context.expiresAt ?? 'never',
+    ]),
+  );
+  if (hasMore) out.line('There are more; raise --limit.');
+}
+
+function addVersions(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'versions <key>',
+    summary: 'history, newest first',
+    example: 'syncline context versions proj/notes',
+  }).option('--limit <n>', 'how many', integerOption(1), 100);
+  command.action((key: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { limit } = command.opts<{ limit: number }>();
+      if (limit > 1000) throw new UsageError('--limit is at most 1000');
+      const { items } = await client.versions(key, { limit });
+      out.show(items, () =>
+        out.table(
+          ['VERSION', 'CHANGE', 'WHEN', 'BY', 'SIZE', 'WHY'],
+          items.map((row) => [
+            row.version,
+            row.changeType,
+            row.changedAt,
+            row.changedBy,
+            row.size,
+            row.reason,
+          ]),
+        ),
+      );
+    }),
+  );
+}

@@ -1,0 +1,67 @@
+/** Links as the commands print them. */
+import type { Link, QuarantinedItem, LinkStatus } from '../../client/index.ts';
+import { prettyJson, safeText, type Output } from '../output.ts';
+
+const STATE_COLORS = { active: 'green', paused: 'dim', parked: 'yellow', failed: 'red' } as const;
+
+export function stateText(out: Output, state: Link['state']): string {
+  return out.paint(STATE_COLORS[state], state);
+}
+
+/** All links, one a row. */
+export function printLinks(out: Output, links: readonly Link[]): void {
+  if (links.length === 0) return out.line('No links yet. Add one with `syncline link add`.');
+  out.table(
+    ['NAME', 'CONNECTOR', 'PREFIX', 'DIRECTION', 'STRATEGY', 'STATE', 'ID'],
+    links.map((link) => [
+      link.name,
+      link.connector,
+      link.scope.prefix,
+      link.direction,
+      link.strategy,
+      stateText(out, link.state),
+      link.id,
+    ]),
+  );
+}
+
+/** One link with its status and what it set aside. */
+export function printLink(
+  out: Output,
+  link: Link,
+  status: LinkStatus,
+  quarantined: readonly QuarantinedItem[],
+): void {
+  out.line(`${out.paint('bold', link.name)}  ${stateText(out, link.state)}  ${link.id}`);
+  out.line(`connector   ${link.connector} (grade ${link.grade ?? 'unknown'})`);
+  out.line(`config      ${safeText(JSON.stringify(link.config))}`);
+  out.line(`prefix      ${link.scope.prefix}`);
+  out.line(`policy      ${link.direction}, ${link.strategy}, epoch ${link.epoch}`);
+  out.line(`runs        ${link.trigger}, every ${link.intervalMs} ms without a hint`);
+  const { items, conflicts, lagMs } = status;
+  out.line(`items       ${items}, ${conflicts} in conflict, ${quarantined.length} quarantined`);
+  out.line(
+    `lag         ${Math.round(lagMs)} ms; proved equal ${status.lastProvedEqualAt ?? 'never'}`,
+  );
+  if (status.guard) printGuard(out, status.guard);
+  for (const item of quarantined) {
+    out.line(`  ${item.code} ${safeText(item.remoteId ?? item.key)}: ${safeText(item.detail)}`);
+  }
+}
+
+/** Why a run was parked, and what can be done. */
+export function printGuard(out: Output, guard: NonNullable<Link['guard']>): void {
+  out.line(out.paint('yellow', `parked by ${guard.code}: ${safeText(guard.reason)}`));
+  if (guard.planId !== undefined) {
+    out.line(`  see it:     syncline sync show ${guard.planId}`);
+    out.line(`  allow it:   syncline sync approve ${guard.planId} --wait`);
+  }
+  out.line('  or undo what caused it and start a run: it looks again');
+}
+
+/** A value under a title, indented. */
+export function printValue(out: Output, title: string, value: unknown): void {
+  const text = value === null ? '(no such item)' : prettyJson(value);
+  out.line(out.paint('bold', title));
+  for (const line of text.split('\n')) out.line(`  ${safeText(line)}`);
+}

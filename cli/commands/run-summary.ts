@@ -1,0 +1,34 @@
+/** A run in one line. */
+import type { Run } from '../../client/index.ts';
+import { safeText, type Output } from '../output.ts';
+
+const COLORS = { running: 'cyan', settled: 'green', parked: 'yellow', failed: 'red' } as const;
+
+export function statusText(out: Output, status: Run['status']): string {
+  return out.paint(COLORS[status], status);
+}
+
+/** `settled in 84 ms: 3 applied, 1 merged` */
+export function runSummary(out: Output, run: Run): string {
+  const status = statusText(out, run.status);
+  const took =
+    run.endedAt === null ? '' : ` in ${Date.parse(run.endedAt) - Date.parse(run.startedAt)} ms`;
+  if (run.error) return `${status}${took}: ${run.error.code}: ${safeText(run.error.detail)}`;
+  return `${status}${took}: ${countsText(run.counters)}`;
+}
+
+function countsText(counters: Run['counters']): string {
+  const { applied, merged, deletedHub, deletedRemote, conflicts, quarantined, planned } = counters;
+  const parts = [
+    part(planned - applied, 'planned, not applied'),
+    part(applied, 'applied'),
+    part(merged, 'merged'),
+    part(deletedHub, 'deleted on the hub'),
+    part(deletedRemote, 'deleted on the remote'),
+    part(conflicts, 'in conflict'),
+    part(quarantined, 'quarantined'),
+  ].filter((text) => text !== '');
+  return parts.length > 0 ? parts.join(', ') : 'nothing to do';
+}
+
+const part = (count: number, what: string): string => (count > 0 ? `${count} ${what}` : '');

@@ -1,0 +1,180 @@
+/** `syncline sync …`: runs and plans. */
+import type { Command } from 'commander';
+import type { Run, RunOp } from '../../client/index.ts';
+import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { safeText, type Output } from '../output.ts';
+import { integerOption } from '../read-value.ts';
+import { printGuard } from './link-rows.ts';
+import { runSummary, statusText } from './run-summary.ts';
+
+/** Adds the group. */
+export function addSync(program: Command, runner: CommandRunner): void {
+  const group = program.command('sync').description('runs of a link');
+  addRun(group, runner);
+  addApprove(group, runner);
+  addRuns(group, runner);
+  addShow(group, runner);
+}
+
+interface WaitOptions {
+  readonly wait?: boolean;
+  readonly timeout?: number;
+}
+
+function withWait(command: Command): Command {
+  return command
+    .option('--wait', 'wait until the run settles; exits 3 when parked, 4 with open conflicts')
+    .option('--timeout <seconds>', 'stop waiting after this long (600)', integerOption(1));
+}
+
+function addRun(group: Command, runner: CommandRunner): void {
+  const command = withWait(
+    addCommand(group, {
+      usage: 'run <link>',
+      summary: 'start a run, or join one that waits',
+      example: 'syncline sync run project --wait',
+    }).option('--reason <text>', 'kept with the run'),
+  );
+  command.action((link: string) =>
+    runner.run(command, async (context) => {
+      const options = command.opts<WaitOptions & { readonly reason?: string }>();
+      const started = await context.client.runs.start(link, options.reason);
+      if (options.wait) return waitAndReport(context, started.runId, options);
+      context.out.show(started, () => {
+        context.out.line(`Run ${started.runId} is on its way.`);
+        context.out.line(`See it: syncline sync show ${started.runId}`);
+        if (started.temporalUrl !== null) context.out.line(`Temporal: ${started.temporalUrl}`);
+      });
+      return EXIT.done;
+    }),
+  );
+}
+
+function addApprove(group: Command, runner: CommandRunner): void {
+  const command = withWait(
+    addCommand(group, {
+      usage: 'approve <plan>',
+      summary: 'let a parked run go on with exactly its plan',
+      example: 'syncline sync approve 01a1fe21-22de-72e5-a0f2-3ba63570d65e --wait',
+    }),
+  );
+  command.action((plan: string) =>
+    runner.run(command, async (context) => {
+      const options = command.opts<WaitOptions>();
+      const started = await context.client.runs.approve(plan);
+      if (options.wait) return waitAndReport(context, started.runId, options);
+      context.out.show(started, () => context.out.line(`Approved; run ${started.runId} goes on.`));
+      return EXIT.done;
+    }),
+  );
+}
+
+async function waitAndReport(
+  context: CommandContext,
+  runId: string,
+  options: WaitOptions,
+): Promise<ExitCode> {
+  const { client, out } = context;
+  const progress = createProgress(context);
+  const run = await client.runs
+    .wait(runId, {
+      ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
+      onProgress: progress.show,
+    })
+    .finally(progress.clear);
+  const openConflicts = run.status === 'settled' ? await countConflicts(context, run) : 0;
+  out.show(run, () => {
+    out.line(runSummary(out, run));
+    if (run.guard) printGuard(out, run.guard);
+    if (openConflicts > 0) {
+      out.line(
+        `${openConflicts} open conflict(s). See: syncline conflicts list --link ${run.linkId}`,
+      );
+    }
+  });
+  if (run.status === 'parked') return EXIT.parked;
+  if (run.status === 'failed') return EXIT.failed;
+  return openConflicts > 0 ? EXIT.conflicts : EXIT.done;
+}
+
+async function countConflicts({ client }: CommandContext, run: Run): Promise<number> {
+  return (await client.links.status(run.linkId)).conflicts;
+}
+
+/** One line on stderr that is written over; nothing when stderr is not a terminal. */
+function createProgress({ io }: CommandContext): { show: (run: Run) => void; clear: () => void } {
+  const clear = (): void => {
+    if (io.isStderrTerminal) io.stderr('\r\u001b[K');
+  };
+  return {
+    clear,
+    show: (run) => {
+      if (!io.isStderrTerminal) return;
+      const { observed, planned, applied } = run.counters;
+      const phase = Object.keys(run.phases).at(-1) ?? 'waiting';
+      io.stderr(`\r\u001b[K${phase} · ${observed} observed · ${applied}/${planned} applied`);
+    },
+  };
+}
+
+function addRuns(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'runs <link>',
+    summary: 'runs of a link, newest first',
+    example: 'syncline sync runs project --limit 5',
+  }).option('--limit <n>', 'how many', integerOption(1), 20);
+  command.action((link: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { limit } = command.opts<{ limit: number }>();
+      const { items } = await client.runs.list(link, { limit });
+      out.show(items, () => printRuns(out, items));
+    }),
+  );
+}
+
+function printRuns(out: Output, runs: readonly Run[]): void {
+  out.table(
+    ['RUN', 'STATUS', 'STARTED', 'WHY', 'PLANNED', 'APPLIED', 'CONFLICTS', 'QUARANTINED'],
+    runs.map((run) => [
+      run.id,
+      statusText(out, run.status),
+      run.startedAt,
+      run.trigger,
+      run.counters.planned,
+      run.counters.applied,
+      run.counters.conflicts,
+      run.counters.quarantined,
+    ]),
+  );
+}
+
+function addShow(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'show <run>',
+    summary: 'what a run wrote or, when parked, would write',
+    example: 'syncline sync show 01a1fe21-22de-72e5-a0f2-3ba63570d65e',
+  }).option('--limit <n>', 'how many ops', integerOption(1), 200);
+  command.action((id: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { limit } = command.opts<{ limit: number }>();
+      const [run, ops] = await Promise.all([client.runs.get(id), client.runs.ops(id, limit)]);
+      out.show({ ...run, ops }, () => printRun(out, run, ops));
+    }),
+  );
+}
+
+function printRun(out: Output, run: Run, ops: readonly RunOp[]): void {
+  out.line(runSummary(out, run));
+  const phases = Object.entries(run.phases).map(([name, ms]) => `${name} ${Math.round(ms)} ms`);
+  out.line(
+    `started ${run.startedAt} (${safeText(run.trigger)}); ${phases.join(', ') || 'no phase done'}`,
+  );
+  if (run.temporalUrl !== null) out.line(`Temporal: ${run.temporalUrl}`);
+  if (run.guard) printGuard(out, run.guard);
+  if (ops.length === 0) return;
+  out.table(
+    ['OP', 'SIDE', 'KEY', 'STATE', 'WHY'],
+    ops.map((op) => [op.op, op.side, op.key, op.state, op.reason]),
+  );
+}

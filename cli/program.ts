@@ -1,0 +1,54 @@
+/** The `syncline` command: all its parts, and one run of it. */
+import { Command } from 'commander';
+import { addGlobals, createRunner, type CliIo } from './cli-context.ts';
+import { addConflicts } from './commands/conflicts.ts';
+import { addContext } from './commands/context.ts';
+import { addLink } from './commands/link.ts';
+import { addStart } from './commands/start.ts';
+import { addStatus } from './commands/status.ts';
+import { addSync } from './commands/sync.ts';
+import { explain } from './exit-code.ts';
+
+const DESCRIPTION = 'One durable, versioned context for every agent, kept in step everywhere.';
+const EXIT_CODES =
+  '\nExit codes: 0 done, 1 failed, 2 usage, 3 parked by a guard, 4 conflicts left open.';
+
+/** Runs one command line (without node and script); gives the exit code, throws nothing. */
+export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
+  let code = 0;
+  let url = io.environment.url;
+  const program = createProgram(io, (result) => {
+    code = result.code;
+    url = result.url ?? url;
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    const failure = explain(error, url);
+    for (const line of failure.lines) io.stderr(`${line}\n`);
+    return failure.code;
+  }
+}
+
+function createProgram(
+  io: CliIo,
+  onResult: (result: { code: number; url?: string }) => void,
+): Command {
+  const program = addGlobals(new Command('syncline'))
+    .description(DESCRIPTION)
+    .version(io.version, '-V, --version', 'print the version')
+    .enablePositionalOptions()
+    .addHelpText('after', `${EXIT_CODES}\n\nExample:\n  $ syncline status`)
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .showHelpAfterError('(see --help)')
+    .exitOverride();
+  const runner = createRunner(io, onResult);
+  addStart(program, io, (code) => onResult({ code }));
+  addStatus(program, runner);
+  addLink(program, runner);
+  addSync(program, runner);
+  addConflicts(program, runner);
+  addContext(program, runner);
+  return program;
+}

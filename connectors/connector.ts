@@ -1,0 +1,176 @@
+/**
+ * The port between the sync engine and one kind of outside system.
+ * A connector reads, writes and watches; it never decides. The engine never guesses: what a
+ * connector cannot know for certain it says with a status, not with silence.
+ */
+import type { z } from 'zod';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { RemoteId } from '../domain/ids.ts';
+import type { ItemKind } from '../domain/item.ts';
+import type { JsonObject } from '../domain/json.ts';
+
+/**
+ * What a remote lets us guarantee.
+ * A: compare-and-set, idempotency keys and a delete feed. B: compare-and-set. C: neither.
+ */
+export type Grade = 'A' | 'B' | 'C';
+
+export interface ConnectorCapabilities {
+  readonly grade: Grade;
+  /** How deletes are learned: told by the remote, or absent from a complete scan. */
+  readonly deletes: 'feed' | 'scan';
+  /** Whether {@link Connector.watch} gives hints. */
+  readonly canWatch: boolean;
+  /** Whether an item keeps its id when it is renamed. */
+  readonly hasStableIds: boolean;
+  /** Kinds of item this remote can hold; hub contexts of other kinds are left out of the link. */
+  readonly kinds: readonly ItemKind[];
+  /** Most operations one {@link Connector.apply} takes. */
+  readonly maxBatch: number;
+}
+
+/** An item as the remote has it. `version` is the remote's etag, revision or content hash. */
+export interface RemoteItem {
+  readonly status: 'present';
+  readonly remoteId: RemoteId;
+  readonly kind: ItemKind;
+  readonly version: string;
+  /** Absent when reading it costs a call of its own; the engine then asks {@link Connector.read}. */
+  readonly value?: JsonObject;
+  /** When the remote says it changed, ms since the epoch; feeds the `latest` strategy only. */
+  readonly changedAtMs?: number;
+}
+
+/** The remote says it has no such item (deleted, or never there). */
+export interface RemoteAbsence {
+  readonly status: 'absent';
+  readonly remoteId: RemoteId;
+}
+
+/** The item is there but cannot be used; the engine quarantines it and touches nothing. */
+export interface RemoteFault {
+  readonly status: 'faulty';
+  readonly remoteId: RemoteId;
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+export type RemoteEntry = RemoteItem | RemoteAbsence | RemoteFault;
+
+export interface ObserveRequest {
+  /** Cursor of the last completed observation, or null for everything. */
+  readonly since: string | null;
+  /** `nextPage` of the page before, or null for the first. */
+  readonly page: string | null;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * One page of what a remote has.
+ * `changes`: what changed after `since`; deletes are told. `scan`: everything there is; on the last
+ * page `isComplete` is the certificate that nothing was filtered, cut or swallowed, without which
+ * absence means nothing. `unchanged`: nothing differs from `since`, entries are empty.
+ */
+export interface ObservePage {
+  readonly mode: 'changes' | 'scan' | 'unchanged';
+  readonly entries: readonly RemoteEntry[];
+  /** Null on the last page. */
+  readonly nextPage: string | null;
+  /** To pass as `since` once everything up to here is settled. Meaningful on the last page. */
+  readonly cursor: string | null;
+  readonly isComplete: boolean;
+}
+
+/** One intended write. */
+export interface RemoteOp {
+  /** Unique per intent; the idempotency key where the remote takes one. */
+  readonly opId: string;
+  readonly action: 'create' | 'update' | 'delete';
+  readonly kind: ItemKind;
+  /** The item's id; for a create, the id we expect it to get. */
+  readonly remoteId: RemoteId;
+  /** The new value; null for a delete. A name that differs from the id asks for a rename. */
+  readonly value: JsonObject | null;
+  /** What the plan was made on: the remote's version, or null for "must not exist". */
+  readonly expectedVersion: string | null;
+  /** The body of that version where we have it, for writing differences instead of whole items. */
+  readonly expectedValue: JsonObject | null;
+}
+
+/** What became of one op. Thrown errors mean: nobody knows (time-out, lost answer, process gone). */
+export type ApplyOutcome =
+  | {
+      readonly status: 'applied';
+      readonly opId: string;
+      readonly remoteId: RemoteId;
+      /** Version OUR write made, even if somebody has written since; null after a delete. */
+      readonly version: string | null;
+      /** Our value in the remote's own spelling (what a reader would have got right after the write). */
+      readonly written: JsonObject | null;
+    }
+  /** The remote no longer has `expectedVersion`; nothing was written. */
+  | { readonly status: 'moved'; readonly opId: string; readonly current: RemoteEntry }
+  /** This op cannot be done; nothing of it was written. */
+  | {
+      readonly status: 'failed';
+      readonly opId: string;
+      readonly code: ErrorCode;
+      readonly detail: string;
+      readonly isRetryable: boolean;
+    };
+
+/** An open conversation with one remote. Calls are made one at a time. */
+export interface Connector {
+  readonly capabilities: ConnectorCapabilities;
+  /** Canary: cheap proof that the remote answers. @throws AppError CONNECTOR_UNREACHABLE */
+  probe(signal?: AbortSignal): Promise<void>;
+  /** @throws AppError CONNECTOR_UNREACHABLE, REMOTE_MALFORMED when the remote as a whole cannot be read */
+  observe(request: ObserveRequest): Promise<ObservePage>;
+  /** The named items now; every id is answered, missing ones as `absent`. Values are always given. */
+  read(remoteIds: readonly RemoteId[], signal?: AbortSignal): Promise<readonly RemoteEntry[]>;
+  /**
+   * Applies ops in the order that is right for the remote and answers in the order given.
+   * Each op is all or nothing. An op whose `opId` was applied before answers the same again where
+   * the grade is A.
+   */
+  apply(ops: readonly RemoteOp[], signal?: AbortSignal): Promise<readonly ApplyOutcome[]>;
+  /** Calls back soon after the remote may have changed. A hint means "look", never "this changed". */
+  watch?(onHint: () => void): Promise<() => Promise<void>>;
+  close(): Promise<void>;
+}
+
+/** What the server permits connectors to reach; checked before anything is opened. */
+export interface ConnectorPermissions {
+  /** Absolute folders file connectors may open. */
+  readonly fileRoots: readonly string[];
+  /** Commands stdio connectors may start, matched against the command only. */
+  readonly stdioCommands: readonly string[];
+}
+
+export interface OpenContext {
+  readonly permissions: ConnectorPermissions;
+  /** Resolves `{"env":"NAME"}` references. @throws AppError VALIDATION when it is not set */
+  readonly secret: (name: string) => string;
+  readonly log: ConnectorLog;
+  readonly signal?: AbortSignal;
+}
+
+export interface ConnectorLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** One kind of remote: its configuration, what it promises, and how to open it. */
+export interface ConnectorType<Config = unknown> {
+  readonly kind: string;
+  readonly title: string;
+  readonly configSchema: z.ZodType<Config>;
+  readonly capabilities: ConnectorCapabilities;
+  /** Changes whenever the mapping to items changes; part of a link's policy. */
+  readonly version: number;
+  /** @throws AppError CONNECTOR_NOT_ALLOWED when the permissions do not cover this config */
+  checkAllowed(config: Config, permissions: ConnectorPermissions): void;
+  /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
+  open(config: Config, context: OpenContext): Promise<Connector>;
+}

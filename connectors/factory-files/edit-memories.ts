@@ -1,0 +1,203 @@
+/**
+ * Does a batch of operations on one file's text, in memory. Every result is read back before anyone
+ * writes it: an item that would not read as intended, or a change to an item no operation is
+ * about, makes the plan more careful, then smaller, and at last refuses the one operation that
+ * cannot be done.
+ */
+import { messageOf, type ErrorCode } from '../../domain/errors.ts';
+import { asRemoteId, memorySchema, canonicalMemory, type Memory } from '../../domain/item.ts';
+import type { ApplyOutcome, RemoteEntry, RemoteOp } from '../connector.ts';
+import { dominantEol } from './markdown/lines.ts';
+import { applySplices } from './markdown/splice.ts';
+import {
+  readMemories,
+  statementsOf,
+  versionOf,
+  type MemoryEntry,
+  type MemoryFile,
+  type MemoryMapping,
+} from './memories.ts';
+import { emptyRegionRemoval, planSplices, type ItemChange } from './plan-splices.ts';
+
+export interface MemoryEdit {
+  readonly file: MemoryFile;
+  readonly outcomes: readonly ApplyOutcome[];
+}
+
+interface Change extends ItemChange {
+  readonly op: RemoteOp;
+}
+
+type Judged = { readonly change: Change } | { readonly outcome: ApplyOutcome };
+
+/**
+ * The file's text after all operations that can be done, and what became of each, in their order.
+ *
+ * @throws AppError REGION_DAMAGED, REMOTE_MALFORMED when the file as it is cannot be understood
+ */
+export function editMemories(
+  file: MemoryFile,
+  ops: readonly RemoteOp[],
+  mapping: MemoryMapping,
+): MemoryEdit {
+  const judged = judge(file, ops, mapping);
+  const changes = judged.flatMap((one) => ('change' in one ? [one.change] : []));
+  const refused = judged.flatMap((one) => ('outcome' in one ? [one.outcome] : []));
+  const done = settle(file, changes, mapping);
+  const byOp = new Map([...refused, ...done.outcomes].map((outcome) => [outcome.opId, outcome]));
+  return { file: done.file, outcomes: ops.map((op) => byOp.get(op.opId)!) };
+}
+
+/** An item as the engine sees it; absent when the file has none of that name. */
+export function remoteEntryOf(
+  file: MemoryFile,
+  name: string,
+  changedAtMs?: number,
+): RemoteEntry {
+  const entry = file.entries.get(name);
+  if (!entry) return { status: 'absent', remoteId: asRemoteId(name) };
+  return {
+    status: 'present',
+    remoteId: asRemoteId(name),
+    kind: 'memory',
+    version: entry.version,
+    value: entry.memory,
+    ...(changedAtMs === undefined ? {} : { changedAtMs }),
+  };
+}
+
+export function failed(op: RemoteOp, code: ErrorCode, detail: string): ApplyOutcome {
+  return { status: 'failed', opId: op.opId, code, detail, isRetryable: false };
+}
+
+/** Which operations may be tried: expected version still there, shape right, name free. */
+function judge(file: MemoryFile, ops: readonly RemoteOp[], mapping: MemoryMapping): readonly Judged[] {
+  const leaving = new Set(ops.filter((op) => nameAfter(op) !== op.remoteId).map((op) => op.remoteId as string));
+  const arriving = new Set<string>();
+  const touched = new Set<string>();
+  return ops.map((op): Judged => {
+    const entry = file.entries.get(op.remoteId) ?? null;
+    if ((entry?.version ?? null) !== op.expectedVersion || (!entry && op.action === 'delete')) {
+      return { outcome: { status: 'moved', opId: op.opId, current: remoteEntryOf(file, op.remoteId) } };
+    }
+    if (touched.has(op.remoteId)) {
+      return { outcome: failed(op, 'ITEM_NAME_TAKEN', `"${op.remoteId}" has two operations`) };
+    }
+    touched.add(op.remoteId);
+    if (op.action === 'delete') return { change: { op, entry, wanted: null, heading: '' } };
+    const parsed = memorySchema.safeParse(op.value);
+    if (!parsed.success) return { outcome: failed(op, 'ITEM_INVALID', 'not a memory item') };
+    const wanted = canonicalMemory(parsed.data);
+    const { name } = wanted;
+    if (!name.startsWith(mapping.namePrefix) || name === mapping.namePrefix) {
+      return { outcome: failed(op, 'ITEM_INVALID', `"${name}" belongs to another file`) };
+    }
+    const isFree = entry?.memory.name === name || !file.entries.has(name) || leaving.has(name);
+    if (!isFree || mapping.isTaken(name) || arriving.has(name)) {
+      return { outcome: failed(op, 'ITEM_NAME_TAKEN', `"${name}" is taken`) };
+    }
+    arriving.add(name);
+    return { change: { op, entry, wanted, heading: name.slice(mapping.namePrefix.length) } };
+  });
+}
+
+function nameAfter(op: RemoteOp): string | null {
+  const name = op.value?.['name'];
+  return typeof name === 'string' ? name : null;
+}
+
+function settle(file: MemoryFile, changes: readonly Change[], mapping: MemoryMapping): MemoryEdit {
+  if (changes.length === 0) return { file, outcomes: [] };
+  let why = '';
+  for (const isCareful of [false, true]) {
+    const tried = attempt(file, changes, { mapping, isCareful });
+    if ('outcomes' in tried) return tried;
+    why = tried.why;
+  }
+  const [first] = changes;
+  if (first && changes.length === 1) {
+    const detail = `"${first.op.remoteId}" cannot be written so that it reads back equal: ${why}`;
+    return { file, outcomes: [failed(first.op, 'REMOTE_MALFORMED', detail)] };
+  }
+  const middle = Math.ceil(changes.length / 2);
+  const head = settle(file, changes.slice(0, middle), mapping);
+  const rest = changes.slice(middle).map(({ op }) => op);
+  const tail = editMemories(head.file, rest, mapping);
+  return { file: tail.file, outcomes: [...head.outcomes, ...tail.outcomes] };
+}
+
+interface Attempt {
+  readonly mapping: MemoryMapping;
+  readonly isCareful: boolean;
+}
+
+function attempt(
+  file: MemoryFile,
+  changes: readonly Change[],
+  { mapping, isCareful }: Attempt,
+): MemoryEdit | { readonly why: string } {
+  try {
+    const style = { eol: dominantEol(file.source), parse: mapping.parse, isCareful };
+    const plan = planSplices(file, changes, style);
+    let after = readMemories(applySplices(file.source, plan.splices), mapping);
+    if (changes.some(({ wanted }) => wanted === null)) after = withoutEmptyRegion(after, mapping);
+    const why = difference(file, after, { changes, spelled: plan.spelled });
+    if (why !== null) return { why };
+    return { file: after, outcomes: changes.map(({ op }, at) => applied(op, plan.spelled[at] ?? null)) };
+  } catch (thrown) {
+    return { why: messageOf(thrown) };
+  }
+}
+
+function withoutEmptyRegion(file: MemoryFile, mapping: MemoryMapping): MemoryFile {
+  const splices = emptyRegionRemoval(file);
+  return splices.length === 0 ? file : readMemories(applySplices(file.source, splices), mapping);
+}
+
+function applied(op: RemoteOp, spelled: Memory | null): ApplyOutcome {
+  return {
+    status: 'applied',
+    opId: op.opId,
+    remoteId: asRemoteId(spelled?.name ?? op.remoteId),
+    version: spelled && versionOf(spelled),
+    written: spelled,
+  };
+}
+
+interface Intention {
+  readonly changes: readonly Change[];
+  readonly spelled: readonly (Memory | null)[];
+}
+
+/** What is not as intended after an edit, in words; null when all is well. */
+function difference(before: MemoryFile, after: MemoryFile, intention: Intention): string | null {
+  const { changes, spelled } = intention;
+  // When a name is given up, a later section of that name may take it: then contents must do.
+  const mayShift = changes.some(({ entry, wanted }) => entry && entry.memory.name !== wanted?.name);
+  const wrong = spelled.find((memory) => memory && !mayShift && !reads(after, memory));
+  if (wrong) return `"${wrong.name}" reads differently`;
+  const touched = new Set(changes.map(({ entry }) => entry));
+  const kept = [...before.entries.values()].filter((entry) => !touched.has(entry));
+  const expected = [...kept.map(({ memory }) => memory), ...spelled.filter((memory) => memory !== null)];
+  const actual = [...after.entries.values()].map(({ memory }) => memory);
+  return contentsOf(expected) === contentsOf(actual) ? null : 'another section would change';
+}
+
+function reads(file: MemoryFile, memory: Memory): boolean {
+  return file.entries.get(memory.name)?.version === versionOf(memory);
+}
+
+/** All items' contents, names aside, in an order that does not depend on the items'. */
+function contentsOf(memories: readonly Memory[]): string {
+  return memories
+    .map((memory) => JSON.stringify([memory.type, statementsOf(memory)]))
+    .sort()
+    .join('\n');
+}
+
+/** Entries of a file as the engine sees them, in document order. */
+export function remoteEntriesOf(file: MemoryFile, changedAtMs: number): readonly RemoteEntry[] {
+  return [...file.entries.values()].map((entry: MemoryEntry) =>
+    remoteEntryOf(file, entry.memory.name, changedAtMs),
+  );
+}

@@ -1,0 +1,97 @@
+/**
+ * Looks at replaced files for a moment longer: a foreign writer that had the old file open may
+ * still write to it, into nowhere. What it wrote is handed to `merge`, so that it is not lost.
+ */
+import { isMissing } from './places.ts';
+import { readHandle, type TextFile } from './read-file.ts';
+import type { ReplacedFile } from './safe-write.ts';
+
+/** A replaced file that was written to afterwards. */
+export interface LateWrite extends Omit<ReplacedFile, 'handle'> {
+  readonly after: TextFile;
+}
+
+export interface LateWritesDeps {
+  readonly merge: (late: LateWrite) => Promise<void>;
+  /** Runs the background looks one after the other with the connector's calls. */
+  readonly serially: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly onError: (thrown: unknown) => void;
+  /** When to look, in ms after the look before. A late write starts the row anew. */
+  readonly delaysMs: readonly number[];
+}
+
+export interface LateWrites {
+  keep(replaced: ReplacedFile): void;
+  /** Looks at all kept files now and merges what is found. Call it serially. */
+  look(): Promise<void>;
+  /** One last look, then lets go of all files. Call it serially. */
+  close(): Promise<void>;
+}
+
+interface Kept {
+  replaced: ReplacedFile;
+  timer: NodeJS.Timeout | null;
+}
+
+/** More old files than this are not kept open; the oldest gets its last look early. */
+const MAX_KEPT = 16;
+
+export function createLateWrites(deps: LateWritesDeps): LateWrites {
+  const kept = new Set<Kept>();
+
+  const letGo = async (one: Kept): Promise<void> => {
+    if (one.timer) clearTimeout(one.timer);
+    if (kept.delete(one)) await one.replaced.handle.close();
+  };
+
+  const lookAt = async (one: Kept): Promise<boolean> => {
+    const { handle, ...rest } = one.replaced;
+    const after = await readHandle(handle);
+    if (after.status !== 'text' || after.hash === rest.before.hash) return false;
+    await deps.merge({ ...rest, after });
+    one.replaced = { ...one.replaced, before: after };
+    return true;
+  };
+
+  const lookAgain = (one: Kept, nth: number): void => {
+    const delayMs = deps.delaysMs[nth];
+    if (!kept.has(one)) return;
+    if (delayMs === undefined) {
+      void deps.serially(() => letGo(one)).catch(deps.onError);
+      return;
+    }
+    one.timer = setTimeout(() => {
+      const work = async (): Promise<boolean> => kept.has(one) && (await lookAt(one));
+      void deps.serially(work).then(
+        (wasWritten) => lookAgain(one, wasWritten ? 0 : nth + 1),
+        (thrown: unknown) => {
+          if (!isMissing(thrown)) deps.onError(thrown);
+          lookAgain(one, nth + 1);
+        },
+      );
+    }, delayMs);
+    // An old file must not keep a finished process alive; `close` looks a last time.
+    one.timer.unref();
+  };
+
+  const look = async (): Promise<void> => {
+    for (const one of [...kept]) await lookAt(one);
+    for (const one of [...kept].slice(0, Math.max(0, kept.size - MAX_KEPT))) await letGo(one);
+  };
+
+  return {
+    keep(replaced) {
+      const one: Kept = { replaced, timer: null };
+      kept.add(one);
+      lookAgain(one, 0);
+    },
+    look,
+    async close() {
+      try {
+        await look();
+      } finally {
+        for (const one of [...kept]) await letGo(one);
+      }
+    },
+  };
+}

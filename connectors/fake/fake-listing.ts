@@ -1,0 +1,92 @@
+/**
+ * How a fake remote lists itself: feed (grade A, once it has a cursor) or scan, page by page.
+ * The ids of a listing are fixed at its first page, the items are read at theirs, and its cursor is
+ * the revision it started from: what changes meanwhile belongs to the next listing.
+ */
+import { AppError } from '../../domain/errors.ts';
+import type { RemoteId } from '../../domain/ids.ts';
+import type { Grade, ObservePage, ObserveRequest, RemoteEntry } from '../connector.ts';
+import type { FakeStore } from './fake-store.ts';
+
+/** Listings begun and not finished that are remembered. */
+const MAX_OPEN_LISTINGS = 32;
+
+interface Listing {
+  readonly mode: 'changes' | 'scan';
+  readonly ids: readonly RemoteId[];
+  readonly cursor: string;
+}
+
+export interface FakeListing {
+  /** @throws AppError INVALID_CURSOR, CURSOR_EXPIRED */
+  page(request: ObserveRequest, isReversed: boolean): ObservePage;
+  /** Cursors given until now expire. */
+  forgetFeed(): void;
+}
+
+/** Lists a store. */
+export function createFakeListing(of: {
+  readonly store: FakeStore;
+  readonly grade: Grade;
+  readonly pageSize: number;
+}): FakeListing {
+  const { store, grade, pageSize } = of;
+  const open = new Map<string, Listing>();
+  let begun = 0;
+  let oldestCursor = 0;
+
+  function begin(since: string | null, isReversed: boolean): Listing {
+    const revision = since === null ? null : revisionOf(since);
+    const isFeed = grade === 'A' && revision !== null;
+    if (isFeed && revision < oldestCursor) {
+      throw new AppError('CURSOR_EXPIRED', 'The fake remote no longer has that part of its feed.');
+    }
+    const ids = isFeed ? store.changedSince(revision) : [...store.items.keys()];
+    if (isReversed) ids.reverse();
+    return { mode: isFeed ? 'changes' : 'scan', ids, cursor: cursorOf(store.head()) };
+  }
+
+  function entries(listing: Listing, from: number): RemoteEntry[] {
+    const ids = listing.ids.slice(from, from + pageSize).map((id) => store.entry(id));
+    // A scan shows what is there; only a feed tells what is not.
+    return listing.mode === 'scan' ? ids.filter((entry) => entry.status !== 'absent') : ids;
+  }
+
+  return {
+    page({ since, page }, isReversed) {
+      if (page === null && since === cursorOf(store.head())) return unchanged(since);
+      const [id, from] = page === null ? [`${(begun += 1)}`, 0] : parsePage(page);
+      const listing = page === null ? begin(since, isReversed) : open.get(id);
+      if (!listing) throw new AppError('INVALID_CURSOR', 'The fake remote knows no such page.');
+      const next = from + pageSize;
+      const isLast = next >= listing.ids.length;
+      if (!isLast) open.set(id, listing);
+      if (open.size > MAX_OPEN_LISTINGS) open.delete(open.keys().next().value!);
+      return {
+        mode: listing.mode,
+        entries: entries(listing, from),
+        nextPage: isLast ? null : `${id}:${next}`,
+        cursor: isLast ? listing.cursor : null,
+        isComplete: isLast,
+      };
+    },
+    forgetFeed: () => void (oldestCursor = store.head() + 1),
+  };
+}
+
+function unchanged(cursor: string): ObservePage {
+  return { mode: 'unchanged', entries: [], nextPage: null, cursor, isComplete: true };
+}
+
+const cursorOf = (revision: number): string => `c${revision}`;
+
+function revisionOf(cursor: string): number {
+  const digits = /^c(\d+)$/.exec(cursor)?.[1];
+  if (digits) return Number(digits);
+  throw new AppError('INVALID_CURSOR', 'The fake remote gave no such cursor.');
+}
+
+function parsePage(page: string): [id: string, from: number] {
+  const [id = '', from = ''] = page.split(':');
+  return [id, Number(from)];
+}

@@ -1,0 +1,31 @@
+/** Role `all-in-one`: API, sync worker and job worker in one process. */
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { ExpressAdapter } from '@bull-board/express';
+import type { Router } from 'express';
+import type { Maintenance } from '../workers/maintenance.ts';
+import { startApi } from './api.ts';
+import { startJobWorker } from './job-worker.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { Services } from './services.ts';
+import { startSyncWorker, type PassListener } from './sync-worker.ts';
+
+export const QUEUES_PATH = '/admin/queues';
+
+/** Starts every role. The API comes last: it is there when everything behind it is. */
+export async function startAllInOne(
+  services: Services,
+  lifecycle: Lifecycle,
+  onPass?: PassListener,
+): Promise<{ url: string }> {
+  await startSyncWorker(services, lifecycle, onPass);
+  const maintenance = await startJobWorker(services, lifecycle);
+  return startApi(services, lifecycle, [[QUEUES_PATH, queueBoard(maintenance)]]);
+}
+
+function queueBoard({ queue }: Maintenance): Router {
+  const adapter = new ExpressAdapter();
+  adapter.setBasePath(QUEUES_PATH);
+  createBullBoard({ queues: [new BullMQAdapter(queue)], serverAdapter: adapter });
+  return adapter.getRouter() as Router;
+}

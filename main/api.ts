@@ -1,0 +1,138 @@
+/** Role `api`: the REST door. */
+import { randomBytes } from 'node:crypto';
+import type { Router } from 'express';
+import { z } from 'zod';
+import { createApi } from '../api/app.ts';
+import type { ApiDeps, ConnectorCatalog } from '../api/ports.ts';
+import { startApiServer } from '../api/server.ts';
+import { describeGrade } from '../connectors/contract.ts';
+import { systemClock } from '../domain/clock.ts';
+import { AppError } from '../domain/errors.ts';
+import type { TenantId } from '../domain/ids.ts';
+import type { JsonObject } from '../domain/json.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { createChangeBell } from './change-bell.ts';
+import { permissionsOf, type Services } from './services.ts';
+import { VERSION } from './version.ts';
+
+const STOP_DEADLINE_MS = 5_000;
+const CHECK_TIMEOUT_MS = 2_000;
+const DEFAULT_TENANT = 'default' as TenantId;
+const ALL_SCOPES = ['read', 'write', 'sync', 'admin', 'root'];
+
+export interface ApiRole {
+  readonly url: string;
+}
+
+/** Starts the API. @throws AppError PORT_IN_USE, SERVER_NOT_STARTED */
+export async function startApi(
+  services: Services,
+  lifecycle: Lifecycle,
+  extraRouters: readonly (readonly [string, Router])[] = [],
+): Promise<ApiRole> {
+  const { config, log, store } = services;
+  const bell = createChangeBell(services);
+  const app = createApi({
+    store,
+    connectors: catalogOf(services),
+    checks: checksOf(services),
+    temporalUrl: (workflowId) => temporalUrl(services, workflowId),
+    waitForChange: (_tenant, timeoutMs, signal) => bell.wait(timeoutMs, signal),
+    log,
+    clock: systemClock,
+    auth: await authOf(services),
+    limits: {
+      maxContextBytes: config.context.maxBytes,
+      rateLimit: {
+        enabled: config.auth.mode === 'keys',
+        max: config.rateLimit.maxRequests,
+        windowMs: config.rateLimit.windowMs,
+      },
+    },
+    version: VERSION,
+    extraRouters,
+  });
+  const server = await startApiServer({ app, ...config.api, log });
+  lifecycle.add({ name: 'api', stop: () => server.stop(STOP_DEADLINE_MS), deadlineMs: STOP_DEADLINE_MS + 1_000 });
+  return { url: server.url };
+}
+
+/** Where the Temporal UI shows a workflow; null when no UI is known. */
+function temporalUrl({ config }: Services, workflowId: string): string | null {
+  const { uiUrl, namespace } = config.temporal;
+  return uiUrl ? `${uiUrl}/namespaces/${namespace}/workflows/${encodeURIComponent(workflowId)}` : null;
+}
+
+function catalogOf({ registry, config }: Services): ConnectorCatalog {
+  return {
+    list: () =>
+      registry.list().map((type) => ({
+        kind: type.kind,
+        title: type.title,
+        configSchema: z.toJSONSchema(type.configSchema, { io: 'input', unrepresentable: 'any' }) as JsonObject,
+        capabilities: { ...type.capabilities } as unknown as JsonObject,
+        grade: type.capabilities.grade,
+        guarantee: describeGrade(type.capabilities.grade),
+      })),
+    check(kind, given) {
+      const type = registry.get(kind);
+      const parsed = type.configSchema.safeParse(given);
+      if (!parsed.success) {
+        const errors = parsed.error.issues.map((issue) => ({
+          pointer: ['/config', ...issue.path].join('/'),
+          detail: issue.message,
+        }));
+        throw new AppError('VALIDATION', `the ${kind} configuration is not valid`, { errors });
+      }
+      type.checkAllowed(parsed.data, permissionsOf(config));
+    },
+  };
+}
+
+function checksOf({ store, redis, temporal }: Services): ApiDeps['checks'] {
+  const ping = async (): Promise<void> => {
+    await timed(redis.ping());
+  };
+  return {
+    postgres: () => timed(store.ping()),
+    redis: ping,
+    queues: ping,
+    temporal: async () => {
+      await timed(temporal.healthService.check({}));
+    },
+  };
+}
+
+function timed<T>(work: Promise<T>): Promise<T> {
+  const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+  return Promise.race([
+    work,
+    new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('no answer in time')), { once: true });
+    }),
+  ]);
+}
+
+/** With keys on there is always a way in: the configured root key, or one made and shown once. */
+async function authOf({ config, apiKeys, store, log }: Services): Promise<ApiDeps['auth']> {
+  if (config.auth.mode === 'off') return { mode: 'off' };
+  await store.ping();
+  const configured = config.auth.rootKey?.reveal();
+  if (configured ?? !(await apiKeys.hasAny(DEFAULT_TENANT))) {
+    const key = configured ?? `sk_${randomBytes(24).toString('base64url')}`;
+    await apiKeys.ensure(key, { id: rootKeyId(), tenant: DEFAULT_TENANT, name: 'root', scopes: ALL_SCOPES });
+    if (!configured) process.stdout.write(`\n  API key (shown this once): ${key}\n\n`);
+    else log.info('the configured root key is in place');
+  }
+  return {
+    mode: 'keys',
+    lookup: async (key) => {
+      const owner = await apiKeys.lookup(key);
+      return owner as Awaited<ReturnType<Extract<ApiDeps['auth'], { mode: 'keys' }>['lookup']>>;
+    },
+  };
+}
+
+function rootKeyId(): string {
+  return crypto.randomUUID();
+}

@@ -1,0 +1,54 @@
+/** Brings a database's schema up to date. Safe to run from several processes at once. */
+import 'reflect-metadata';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+import { AppError, messageOf } from '../domain/errors.ts';
+import { CreateContextSystem1763720000000 } from '../migrations/1763720000000-create-context-system.ts';
+
+/** Any constant number: the advisory lock under which one process migrates. */
+const MIGRATION_LOCK = 7_316_229;
+
+/** All migrations, oldest first. */
+export const MIGRATIONS = [CreateContextSystem1763720000000];
+
+/**
+ * Runs what has not run yet, each migration in its own transaction. Answers their names.
+ * @throws AppError UNAVAILABLE when Postgres does not answer
+ */
+export async function migrate(databaseUrl: string): Promise<string[]> {
+  const turn = new pg.Client({ connectionString: databaseUrl });
+  const source = createDataSource(databaseUrl);
+  try {
+    await turn.connect();
+    // Two starting processes must not both create the schema: the second waits for the first.
+    await turn.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await source.initialize();
+    const done = await source.runMigrations({ transaction: 'each' });
+    await turn.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    return done.map((migration) => migration.name);
+  } catch (error) {
+    throw asUnavailable(error);
+  } finally {
+    if (source.isInitialized) await source.destroy();
+    await turn.end().catch(() => undefined);
+  }
+}
+
+/** A TypeORM data source over our schema; for migrations and administration. */
+export function createDataSource(databaseUrl: string): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url: databaseUrl,
+    migrations: MIGRATIONS,
+    migrationsTableName: 'syncline_migrations',
+    synchronize: false,
+    poolSize: 1,
+  });
+}
+
+function asUnavailable(error: unknown): unknown {
+  const text = messageOf(error);
+  return /ECONNREFUSED|ENOTFOUND|ETIMEDOUT|password authentication|does not exist/.test(text)
+    ? new AppError('UNAVAILABLE', `Postgres cannot be used: ${text}`, { cause: error })
+    : error;
+}

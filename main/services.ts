@@ -1,0 +1,137 @@
+/** What every role is made of: store, connectors, Temporal client, Redis, in one place, wired once. */
+import { Client, Connection } from '@temporalio/client';
+import { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { v7 as newId } from 'uuid';
+import {
+  createConnectorPool,
+  createConnectorRegistry,
+  type ConnectorPool,
+  type ConnectorRegistry,
+} from '../connectors/contract.ts';
+import { factoryFiles } from '../connectors/factory-files/factory-files.ts';
+import { mcpMemory } from '../connectors/mcp-memory/mcp-memory.ts';
+import { systemClock } from '../domain/clock.ts';
+import { AppError, messageOf } from '../domain/errors.ts';
+import { createApiKeys, type ApiKeys } from '../store/api-keys.ts';
+import type { LinkRef } from '../store/contract.ts';
+import { createStore, type FullStore } from '../store/create-store.ts';
+import { createDatabase } from '../store/database.ts';
+import { OUTBOX_CHANNEL } from '../workers/contract.ts';
+import { createLinkWaker } from '../workers/link-waker.ts';
+import type { Config } from './config.ts';
+
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+export interface Services {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly store: FullStore;
+  readonly apiKeys: ApiKeys;
+  readonly registry: ConnectorRegistry;
+  readonly pool: ConnectorPool;
+  readonly redis: Redis;
+  readonly temporal: Connection;
+  readonly client: Client;
+  readonly redisUrl: string;
+  /** Makes a link's workflow look. */
+  readonly wake: (link: LinkRef, reason: string) => Promise<void>;
+  /** Called after commits; the job worker of this process adds itself here. */
+  readonly committed: Set<() => void>;
+  close(): Promise<void>;
+}
+
+/** Connects to everything. @throws AppError CONFIG_INVALID, UNAVAILABLE */
+export async function createServices(config: Config, log: Logger): Promise<Services> {
+  const databaseUrl = needed(config.database.url?.reveal(), 'DATABASE_URL');
+  const redisUrl = needed(config.redis.url?.reveal(), 'REDIS_URL');
+  const temporal = await connectTemporal(config);
+  const redis = createRedis(redisUrl, log);
+  const database = createDatabase(
+    {
+      url: databaseUrl,
+      poolMin: config.database.poolMin,
+      poolMax: config.database.poolMax,
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    },
+    (error) => log.warn({ error: error.message }, 'an idle Postgres connection broke'),
+  );
+  const committed = new Set<() => void>();
+  const announce = (): void => {
+    for (const told of committed) told();
+    // Other processes hear of it through Redis; if it is out, their polling finds it.
+    redis.publish(channelOf(config), '1').catch(() => undefined);
+  };
+  const store = createStore({
+    database,
+    clock: systemClock,
+    newId,
+    maxContextBytes: config.context.maxBytes,
+    onCommitted: announce,
+  });
+  const registry = createConnectorRegistry([factoryFiles, mcpMemory]);
+  const pool = createConnectorPool({
+    typeOf: (kind) => registry.get(kind),
+    permissions: permissionsOf(config),
+    secret: readSecret,
+    log,
+  });
+  const client = new Client({ connection: temporal, namespace: config.temporal.namespace });
+  return {
+    config,
+    log,
+    store,
+    apiKeys: createApiKeys(database),
+    registry,
+    pool,
+    redis,
+    temporal,
+    client,
+    redisUrl,
+    wake: createLinkWaker(client, config.temporal.taskQueue),
+    committed,
+    async close() {
+      await pool.close();
+      redis.disconnect();
+      await temporal.close();
+      await store.close();
+    },
+  };
+}
+
+/** The Redis channel of this installation's outbox. */
+export function channelOf(config: Config): string {
+  return `${config.redis.prefix}:${OUTBOX_CHANNEL}`;
+}
+
+export function permissionsOf(config: Config) {
+  return { fileRoots: config.connectors.fileRoots, stdioCommands: config.connectors.stdioAllow };
+}
+
+async function connectTemporal(config: Config): Promise<Connection> {
+  const address = needed(config.temporal.address, 'TEMPORAL_ADDRESS');
+  const apiKey = config.temporal.apiKey?.reveal();
+  try {
+    return await Connection.connect({ address, ...(apiKey ? { apiKey, tls: true } : {}) });
+  } catch (error) {
+    throw new AppError('UNAVAILABLE', `Temporal does not answer at ${address}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function createRedis(url: string, log: Logger): Redis {
+  // Announcements must not queue up while Redis is out: they are worth nothing later.
+  const redis = new Redis(url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
+  redis.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis'));
+  return redis;
+}
+
+function readSecret(name: string): string {
+  const value = process.env[name];
+  if (value) return value;
+  throw new AppError('VALIDATION', `the link refers to the environment variable ${name}, which is not set`);
+}
+
+function needed(value: string | null | undefined, name: string): string {
+  if (value) return value;
+  throw new AppError('CONFIG_INVALID', `${name} is not set; \`npm start\` brings up what is missing, a single role needs it named`);
+}

@@ -1,0 +1,84 @@
+/**
+ * Bodies, stored once per tenant and found by their hash. A blob never changes; two contexts,
+ * versions or sync bases with the same content share one.
+ */
+import { gunzip, gzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import { hashText, type Hash } from '../domain/hash.ts';
+import { canonicalJson, type Json } from '../domain/json.ts';
+import type { Transaction } from './database.ts';
+
+const deflate = promisify(gzip);
+const inflate = promisify(gunzip);
+
+/** Bodies above this many bytes are compressed unless told otherwise (seed 002). */
+const COMPRESS_ABOVE_BYTES = 1024;
+
+/** A body ready to be stored: hashed once, compressed once. */
+export interface Body {
+  readonly hash: Hash;
+  readonly codec: 'none' | 'gzip';
+  /** Bytes of compact JSON, before compression. */
+  readonly size: number;
+  /** Null: the blob is known to be stored already. */
+  readonly bytes: Buffer | null;
+}
+
+/** Prepares a body outside any transaction. `compress`: force, forbid, or (undefined) by size. */
+export async function encodeBody(value: Json, compress?: boolean): Promise<Body> {
+  const text = Buffer.from(canonicalJson(value));
+  const plain = { hash: hashText(text), codec: 'none', size: text.length, bytes: text } as const;
+  if (!(compress ?? text.length > COMPRESS_ABOVE_BYTES)) return plain;
+  const packed = await deflate(text);
+  // Content that does not shrink is kept as it is, unless the caller asked for compression.
+  if (compress !== true && packed.length >= text.length) return plain;
+  return { ...plain, codec: 'gzip', bytes: packed };
+}
+
+const INSERT_BLOBS = `
+INSERT INTO blobs (tenant_id, hash, codec, size, body)
+SELECT current_setting('app.tenant'), decode(b.hash, 'hex'), b.codec, b.size, b.body
+FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS b (hash, codec, size, body)
+ORDER BY b.hash
+ON CONFLICT DO NOTHING`;
+
+/** Stores bodies that are not there yet. */
+export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Promise<void> {
+  const fresh = bodies.filter((body) => body.bytes !== null);
+  const distinct = [...new Map(fresh.map((body) => [body.hash, body])).values()];
+  if (distinct.length === 0) return;
+  await tx.query(INSERT_BLOBS, [
+    distinct.map((body) => body.hash),
+    distinct.map((body) => body.codec),
+    distinct.map((body) => body.size),
+    distinct.map((body) => body.bytes),
+  ]);
+}
+
+const SELECT_BLOBS = `
+SELECT encode(hash, 'hex') AS hash, codec, body FROM blobs
+WHERE tenant_id = current_setting('app.tenant')
+  AND hash IN (SELECT decode(h, 'hex') FROM unnest($1::text[]) AS h)`;
+
+/** The bodies with these hashes; one that is gone is missing from the map. */
+export async function loadBodies(
+  tx: Transaction,
+  hashes: Iterable<Hash>,
+): Promise<Map<Hash, Json>> {
+  const wanted = [...new Set(hashes)];
+  if (wanted.length === 0) return new Map();
+  const rows = await tx.query<BlobRow>(SELECT_BLOBS, [wanted]);
+  const entries = rows.map(async (row) => [row.hash, await decodeBody(row)] as const);
+  return new Map(await Promise.all(entries));
+}
+
+interface BlobRow {
+  hash: Hash;
+  codec: string;
+  body: Buffer;
+}
+
+async function decodeBody(row: BlobRow): Promise<Json> {
+  const text = row.codec === 'gzip' ? await inflate(row.body) : row.body;
+  return JSON.parse(text.toString('utf8')) as Json;
+}

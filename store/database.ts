@@ -1,0 +1,128 @@
+/**
+ * The only way to Postgres: a transaction for one tenant, or for the system's own sweeps.
+ * Row-level security decides what either can see; nothing in the SQL has to remember to.
+ */
+import pg from 'pg';
+import { AppError, messageOf } from '../domain/errors.ts';
+import type { TenantId } from '../domain/ids.ts';
+
+export interface DatabaseConfig {
+  /** `postgres://user:password@host:port/database` */
+  readonly url: string;
+  /** Connections kept open at least and at most (seed: 2–20). */
+  readonly poolMin: number;
+  readonly poolMax: number;
+  /** Longest wait for a free connection, ms. */
+  readonly acquireTimeoutMs?: number;
+  /** Longest a statement may run, ms; a stuck one must not hold its rows for ever. */
+  readonly statementTimeoutMs?: number;
+}
+
+/** A transaction under way. One statement at a time (pg 8.23 refuses concurrent ones). */
+export interface Transaction {
+  query<Row extends object = Record<string, unknown>>(
+    sql: string,
+    values?: readonly unknown[],
+  ): Promise<Row[]>;
+}
+
+export interface Database {
+  /** Runs `work` in one transaction that sees only this tenant's rows. Never nest it. */
+  withTenant<T>(tenant: TenantId, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** Runs `work` in one transaction of the sweeps' role: all tenants, few tables. */
+  withSystem<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** @throws AppError UNAVAILABLE */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** SQLSTATEs after which the same transaction may simply be tried again. */
+const TRY_AGAIN = new Set(['40001', '40P01']);
+const MAX_TRIES = 4;
+
+/** Opens the pool. Nothing connects before the first call. */
+export function createDatabase(config: DatabaseConfig, onError?: (error: Error) => void): Database {
+  const pool = new pg.Pool({
+    connectionString: config.url,
+    min: config.poolMin,
+    max: config.poolMax,
+    connectionTimeoutMillis: config.acquireTimeoutMs ?? 10_000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    allowExitOnIdle: true,
+  });
+  // An idle connection that breaks must not end the process; the next call opens a new one.
+  pool.on('error', (error) => onError?.(error));
+  const timeout = `SET LOCAL statement_timeout = ${config.statementTimeoutMs ?? 30_000}`;
+  const path = 'SET LOCAL search_path = context_system, public';
+
+  async function transact<T>(begin: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await once(begin, work);
+      } catch (error) {
+        if (attempt >= MAX_TRIES || !isLostRace(error)) throw translate(error);
+      }
+    }
+  }
+
+  async function once<T>(begin: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    try {
+      // One message: a transaction costs one round trip more than its statements, not three.
+      await client.query(begin);
+      const result = await work({
+        query: async (sql, values) => (await client.query(sql, values as unknown[])).rows,
+      });
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  return {
+    withTenant: (tenant, work) =>
+      transact(
+        `BEGIN; SET LOCAL ROLE syncline_app; ${path}; ${timeout}; SET LOCAL app.tenant = ${quoted(tenant)}`,
+        work,
+      ),
+    withSystem: (work) =>
+      transact(`BEGIN; SET LOCAL ROLE syncline_system; ${path}; ${timeout}`, work),
+    async ping() {
+      await pool.query('SELECT 1').catch((error: unknown) => {
+        throw translate(error);
+      });
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** Whether the transaction may simply be tried again: nothing was wrong but the moment. */
+function isLostRace(error: unknown): boolean {
+  return TRY_AGAIN.has(sqlStateOf(error)) || (error instanceof AppError && error.retryable);
+}
+
+/** SQLSTATE of a Postgres error, or ''. */
+export function sqlStateOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function quoted(tenant: TenantId): string {
+  return pg.escapeLiteral(tenant);
+}
+
+/** Connection trouble is told as such; anything else passes through. */
+function translate(error: unknown): unknown {
+  if (error instanceof AppError) return error;
+  const state = sqlStateOf(error);
+  const isConnection =
+    state.startsWith('08') || state.startsWith('57P') || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND)/.test(state);
+  const isPool = /timeout exceeded when trying to connect|Connection terminated/.test(messageOf(error));
+  if (!isConnection && !isPool) return error;
+  return new AppError('UNAVAILABLE', 'Postgres does not answer', { retryable: true, cause: error });
+}

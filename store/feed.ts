@@ -1,0 +1,72 @@
+/**
+ * The change feed in commit order. Sequences alone skip a transaction that took a number early and
+ * committed late, so a position is (transaction id, sequence) and nothing at or above the oldest
+ * transaction still running is shown (P14).
+ */
+import type { Change, ChangeType, DeleteReason } from '../domain/context.ts';
+import { AppError } from '../domain/errors.ts';
+import type { ContextKey } from '../domain/ids.ts';
+import type { Transaction } from './database.ts';
+
+/** The position before every change. */
+export const FEED_START = '0.0';
+
+interface FeedRow {
+  position: string;
+  key: ContextKey;
+  version: number;
+  change_type: ChangeType;
+  reason: DeleteReason | null;
+  changed_by: string | null;
+  changed_at: Date;
+}
+
+const SELECT_CHANGES = `
+SELECT xid || '.' || seq AS position, key, version, change_type, reason, changed_by, changed_at
+FROM changes
+WHERE tenant_id = current_setting('app.tenant')
+  AND (xid, seq) > ($1::xid8, $2::bigint)
+  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  AND starts_with(key, $3)
+ORDER BY xid, seq LIMIT $4`;
+
+/** Changes after a position. An empty page answers the cursor it was given. */
+export async function readChanges(
+  tx: Transaction,
+  query: { since: string; limit: number; prefix: string },
+): Promise<{ changes: Change[]; cursor: string }> {
+  const [xid, seq] = positionOf(query.since);
+  const rows = await tx.query<FeedRow>(SELECT_CHANGES, [xid, seq, query.prefix, query.limit]);
+  return { changes: rows.map(changeOf), cursor: rows.at(-1)?.position ?? query.since };
+}
+
+const SELECT_HEAD = `
+SELECT xid || '.' || seq AS position FROM changes
+WHERE tenant_id = current_setting('app.tenant') AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid DESC, seq DESC LIMIT 1`;
+
+/** The newest position a reader may rest at. */
+export async function feedHead(tx: Transaction): Promise<string> {
+  const [row] = await tx.query<{ position: string }>(SELECT_HEAD);
+  return row?.position ?? FEED_START;
+}
+
+/** Splits a cursor. @throws AppError INVALID_CURSOR */
+export function positionOf(cursor: string): [xid: string, seq: string] {
+  const match = /^(\d{1,19})\.(\d{1,18})$/.exec(cursor);
+  if (!match) throw new AppError('INVALID_CURSOR', 'this is not a cursor of the change feed');
+  return [match[1]!, match[2]!];
+}
+
+function changeOf(row: FeedRow): Change {
+  return {
+    key: row.key,
+    version: row.version,
+    timestamp: row.changed_at.toISOString(),
+    changeType: row.change_type,
+    changedBy: row.changed_by,
+    ...(row.change_type === 'delete' ? { deleted: true as const } : {}),
+    ...(row.reason ? { reason: row.reason } : {}),
+    cursor: row.position,
+  };
+}

@@ -1,0 +1,291 @@
+/** Links: what is connected, with which policy, in which state. */
+import { z } from 'zod';
+import type { Caller } from '../domain/context.ts';
+import { AppError } from '../domain/errors.ts';
+import type { IdSource, LinkId } from '../domain/ids.ts';
+import type { JsonObject } from '../domain/json.ts';
+import type { Direction, GuardConfig, GuardTrip, Link, LinkState, Strategy, StrategyRule, Trigger } from '../domain/link.ts';
+import { recordAudit } from './audit.ts';
+import type { LinkStatus, LinkStore, NewLink } from './contract.ts';
+import { sqlStateOf, type Database, type Transaction } from './database.ts';
+import { wakeLink } from './outbox.ts';
+
+export interface LinkRow {
+  id: LinkId;
+  name: string;
+  connector: string;
+  config: JsonObject;
+  prefix: string;
+  direction: Direction;
+  strategy: Strategy;
+  strategies: StrategyRule[];
+  interval_ms: number;
+  trigger: Trigger;
+  guards: GuardConfig;
+  state: LinkState;
+  guard: GuardTrip | null;
+  epoch: number;
+  fence: string;
+  hub_cursor: string | null;
+  remote_cursor: string | null;
+  failures: number;
+  next_due_at: Date;
+  last_settled_at: Date | null;
+  last_proved_equal_at: Date | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface LinkStoreDeps {
+  readonly database: Database;
+  readonly newId: IdSource;
+  readonly onCommitted: () => void;
+}
+
+export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps): LinkStore {
+  /** One audited change of a link, after which its workflow looks. */
+  async function change(
+    caller: Caller,
+    id: LinkId,
+    { action, apply }: { action: string; apply: (tx: Transaction, link: LinkRow) => Promise<void> },
+  ): Promise<Link> {
+    const link = await database.withTenant(caller.tenant, async (tx) => {
+      await apply(tx, await lockLink(tx, id));
+      await recordAudit(tx, caller, { action, target: id });
+      await wakeLink(tx, id);
+      return lockLink(tx, id);
+    });
+    onCommitted();
+    return linkOf(link);
+  }
+
+  return {
+    async create(caller, link) {
+      const id = newId() as LinkId;
+      const row = await database.withTenant(caller.tenant, async (tx) => {
+        await tx.query(INSERT_LINK, [id, ...policyValues(link), link.connector, link.config]).catch((error: unknown) => {
+          throw translateDuplicate(error, link.name);
+        });
+        await recordAudit(tx, caller, { action: 'link.create', target: id });
+        await wakeLink(tx, id);
+        return lockLink(tx, id);
+      });
+      onCommitted();
+      return linkOf(row);
+    },
+
+    async list(caller) {
+      const rows = await database.withTenant(caller.tenant, (tx) =>
+        tx.query<LinkRow>(`${SELECT_LINK} ORDER BY name`),
+      );
+      return rows.map(linkOf);
+    },
+
+    async get(caller, idOrName) {
+      const isId = z.uuid().safeParse(idOrName).success;
+      const [row] = await database.withTenant(caller.tenant, (tx) =>
+        tx.query<LinkRow>(`${SELECT_LINK} AND ${isId ? 'id = $1' : 'name = $1'}`, [idOrName]),
+      );
+      if (!row) throw linkNotFound(idOrName);
+      return linkOf(row);
+    },
+
+    async remove(caller, id) {
+      await database.withTenant(caller.tenant, async (tx) => {
+        await lockLink(tx, id);
+        await tx.query(`DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`, [id]);
+        await recordAudit(tx, caller, { action: 'link.remove', target: id });
+        await wakeLink(tx, id);
+      });
+      onCommitted();
+    },
+
+    patch: (caller, id, changes) =>
+      change(caller, id, {
+        action: 'link.patch',
+        apply: async (tx, row) => {
+          const before = linkOf(row);
+          const after = { ...before, ...changes };
+          await tx
+            .query(UPDATE_POLICY, [id, ...policyValues(after)])
+            .catch((error: unknown) => {
+              throw translateDuplicate(error, after.name);
+            });
+          if (policyText(before) !== policyText(after)) await openEpoch(tx, id, after.scope.prefix);
+        },
+      }),
+
+    pause: (caller, id) =>
+      change(caller, id, { action: 'link.pause', apply: (tx) => setState(tx, id, 'paused') }),
+
+    resume: (caller, id) =>
+      change(caller, id, { action: 'link.resume', apply: (tx) => setState(tx, id, 'active') }),
+
+    reset: (caller, id) =>
+      change(caller, id, {
+        action: 'link.reset',
+        apply: (tx, row) => openEpoch(tx, id, row.prefix),
+      }),
+
+    async status(caller, id) {
+      return database.withTenant(caller.tenant, async (tx) => {
+        const [row] = await tx.query<LinkRow>(`${SELECT_LINK} AND id = $1`, [id]);
+        if (!row) throw linkNotFound(id);
+        const [counts] = await tx.query<StatusRow>(SELECT_STATUS, [id]);
+        return statusOf(row, counts!);
+      });
+    },
+
+    async quarantined(caller, id) {
+      const rows = await database.withTenant(caller.tenant, (tx) =>
+        tx.query<{ key: string; remote_id: string | null; fault: { code: string; detail: string } | null }>(
+          SELECT_QUARANTINED,
+          [id],
+        ),
+      );
+      return rows.map((row) => ({
+        key: row.key,
+        remoteId: row.remote_id,
+        code: row.fault?.code ?? 'INTERNAL',
+        detail: row.fault?.detail ?? '',
+      }));
+    },
+  };
+}
+
+const SELECT_LINK = `SELECT * FROM sync_links WHERE tenant_id = current_setting('app.tenant')`;
+
+const INSERT_LINK = `
+INSERT INTO sync_links (tenant_id, id, name, prefix, direction, strategy, strategies, interval_ms,
+  trigger, guards, connector, config, state)
+VALUES (current_setting('app.tenant'), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active')`;
+
+const UPDATE_POLICY = `
+UPDATE sync_links SET name = $2, prefix = $3, direction = $4, strategy = $5, strategies = $6,
+  interval_ms = $7, trigger = $8, guards = $9, updated_at = now()
+WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
+
+const SELECT_STATUS = `
+SELECT count(*) FILTER (WHERE state NOT IN ('tombstoned', 'excluded'))::int AS items,
+  count(*) FILTER (WHERE state = 'conflict')::int AS conflicts,
+  count(*) FILTER (WHERE state = 'quarantined')::int AS quarantined,
+  coalesce(extract(epoch FROM now() - min(dirty_since) FILTER (WHERE dirty)) * 1000, 0)::bigint::text AS lag_ms
+FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`;
+
+const SELECT_QUARANTINED = `
+SELECT key, remote_id, fault FROM sync_items
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND state = 'quarantined'
+ORDER BY key LIMIT 1000`;
+
+interface StatusRow {
+  items: number;
+  conflicts: number;
+  quarantined: number;
+  lag_ms: string;
+}
+
+/** The link's row, locked until the transaction ends. @throws AppError LINK_NOT_FOUND */
+export async function lockLink(tx: Transaction, id: LinkId): Promise<LinkRow> {
+  const [row] = await tx.query<LinkRow>(`${SELECT_LINK} AND id = $1 FOR UPDATE`, [id]);
+  if (!row) throw linkNotFound(id);
+  return row;
+}
+
+/**
+ * New epoch: every base is forgotten, so nothing can be deleted before a whole baseline. Items
+ * under the prefix become unknown again; those that left it are excluded, not deleted.
+ */
+async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<void> {
+  await tx.query(
+    `UPDATE sync_links SET epoch = epoch + 1, fence = fence + 1, hub_cursor = NULL, remote_cursor = NULL,
+       guard = NULL, state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, updated_at = now()
+     WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+    [id],
+  );
+  await tx.query(
+    `UPDATE sync_items SET base_version = NULL, base_hub_hash = NULL, base_remote_hash = NULL,
+       state = CASE WHEN NOT starts_with(key, $2) THEN 'excluded'
+                    WHEN state = 'tombstoned' THEN 'tombstoned' ELSE 'pending' END,
+       dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0
+     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`,
+    [id, prefix],
+  );
+  await tx.query(
+    `UPDATE sync_conflicts SET status = 'closed', updated_at = now()
+     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open'`,
+    [id],
+  );
+}
+
+async function setState(tx: Transaction, id: LinkId, state: LinkState): Promise<void> {
+  await tx.query(
+    `UPDATE sync_links SET state = $2, guard = NULL, failures = 0, next_due_at = now(), updated_at = now()
+     WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+    [id, state],
+  );
+}
+
+/** A link as other rooms see it. */
+export function linkOf(row: LinkRow): Link {
+  return {
+    id: row.id,
+    name: row.name,
+    connector: row.connector,
+    config: row.config,
+    scope: { prefix: row.prefix },
+    direction: row.direction,
+    strategy: row.strategy,
+    strategies: row.strategies,
+    intervalMs: row.interval_ms,
+    trigger: row.trigger,
+    guards: row.guards,
+    state: row.state,
+    guard: row.guard,
+    epoch: row.epoch,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+function statusOf(row: LinkRow, counts: StatusRow): LinkStatus {
+  const isScheduled = row.trigger === 'auto' && (row.state === 'active' || row.state === 'failed');
+  return {
+    state: row.state,
+    lagMs: Number(counts.lag_ms),
+    lastProvedEqualAt: row.last_proved_equal_at?.toISOString() ?? null,
+    lastSettledAt: row.last_settled_at?.toISOString() ?? null,
+    items: counts.items,
+    conflicts: counts.conflicts,
+    quarantined: counts.quarantined,
+    nextRunAt: isScheduled ? row.next_due_at.toISOString() : null,
+    guard: row.guard,
+  };
+}
+
+function policyValues(link: Omit<NewLink, 'connector' | 'config'>): unknown[] {
+  return [
+    link.name,
+    link.scope.prefix,
+    link.direction,
+    link.strategy,
+    JSON.stringify(link.strategies),
+    link.intervalMs,
+    link.trigger,
+    JSON.stringify(link.guards),
+  ];
+}
+
+/** What decides outcomes; a change of it opens a new epoch (P21). */
+function policyText(link: Omit<NewLink, 'connector' | 'config'>): string {
+  return JSON.stringify([link.scope.prefix, link.direction, link.strategy, link.strategies]);
+}
+
+function translateDuplicate(error: unknown, name: string): unknown {
+  if (sqlStateOf(error) !== '23505') return error;
+  const detail = `a link named ${JSON.stringify(name)} exists`;
+  return new AppError('VALIDATION', detail, { errors: [{ pointer: '/name', detail }] });
+}
+
+function linkNotFound(idOrName: string): AppError {
+  return new AppError('LINK_NOT_FOUND', `there is no link ${JSON.stringify(idOrName)}`);
+}

@@ -1,0 +1,110 @@
+/**
+ * The outbox: what has to be told to others once a transaction is committed. Rows are claimed with
+ * SKIP LOCKED, sent, and deleted: at least once, in no promised order. A wake means "look".
+ */
+import { z } from 'zod';
+import type { LinkId, TenantId } from '../domain/ids.ts';
+import type { Database, Transaction } from './database.ts';
+
+const contextsChanged = z.object({
+  topic: z.literal('contexts.changed'),
+  payload: z.object({ keys: z.array(z.string()), origin: z.string().nullable() }),
+});
+const linkWake = z.object({
+  topic: z.literal('link.wake'),
+  payload: z.object({ linkId: z.string() }),
+});
+const messageSchema = z.discriminatedUnion('topic', [contextsChanged, linkWake]);
+
+export type OutboxMessage = z.infer<typeof messageSchema> & {
+  readonly id: string;
+  readonly tenant: TenantId;
+};
+
+/** Asks, in the caller's transaction, that a link's workflow looks. */
+export async function wakeLink(tx: Transaction, linkId: LinkId): Promise<void> {
+  await tx.query(
+    `INSERT INTO outbox (tenant_id, topic, payload)
+     VALUES (current_setting('app.tenant'), 'link.wake', jsonb_build_object('linkId', $1::text))`,
+    [linkId],
+  );
+}
+
+// A claim is a lease: a relay that dies leaves its rows to the next one.
+const CLAIM = `
+UPDATE outbox SET attempts = attempts + 1, not_before = now() + interval '30 seconds'
+WHERE id IN (
+  SELECT id FROM outbox WHERE not_before <= now() ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+RETURNING id, tenant_id, topic, payload`;
+
+/** The links whose scope holds one of the keys, other than the one that wrote them. */
+const SELECT_LISTENERS = `
+SELECT DISTINCT l.tenant_id, l.id
+FROM json_to_recordset($1::json) AS m (tenant text, key text, origin text)
+JOIN sync_links l ON l.tenant_id = m.tenant AND starts_with(m.key, l.prefix)
+WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto' AND l.id::text IS DISTINCT FROM m.origin`;
+
+export interface LinkRef {
+  readonly tenant: TenantId;
+  readonly linkId: LinkId;
+}
+
+export interface Outbox {
+  /** Takes up to `limit` messages for 30 seconds. */
+  claim(limit: number): Promise<OutboxMessage[]>;
+  /** Says that messages were sent. */
+  done(ids: readonly string[]): Promise<void>;
+  /** The links that must look because of these messages, each once. */
+  listeners(messages: readonly OutboxMessage[]): Promise<LinkRef[]>;
+}
+
+export function createOutbox(database: Database): Outbox {
+  return {
+    async claim(limit) {
+      const rows = await database.withSystem((tx) => tx.query<OutboxRow>(CLAIM, [limit]));
+      return rows.map((row) => ({
+        ...messageSchema.parse({ topic: row.topic, payload: row.payload }),
+        id: row.id,
+        tenant: row.tenant_id,
+      }));
+    },
+    async done(ids) {
+      await database.withSystem((tx) =>
+        tx.query('DELETE FROM outbox WHERE id = ANY($1::bigint[])', [ids]),
+      );
+    },
+    async listeners(messages) {
+      const direct = messages.flatMap((message) =>
+        message.topic === 'link.wake'
+          ? [{ tenant: message.tenant, linkId: message.payload.linkId as LinkId }]
+          : [],
+      );
+      const touched = messages.flatMap((message) =>
+        message.topic === 'contexts.changed'
+          ? message.payload.keys.map((key) => ({
+              tenant: message.tenant,
+              key,
+              origin: message.payload.origin,
+            }))
+          : [],
+      );
+      const rows = touched.length === 0 ? [] : await selectListeners(database, touched);
+      const all = [...direct, ...rows.map((row) => ({ tenant: row.tenant_id, linkId: row.id }))];
+      return [...new Map(all.map((ref) => [`${ref.tenant}/${ref.linkId}`, ref])).values()];
+    },
+  };
+}
+
+interface OutboxRow {
+  id: string;
+  tenant_id: TenantId;
+  topic: string;
+  payload: unknown;
+}
+
+function selectListeners(
+  database: Database,
+  touched: readonly object[],
+): Promise<{ tenant_id: TenantId; id: LinkId }[]> {
+  return database.withSystem((tx) => tx.query(SELECT_LISTENERS, [JSON.stringify(touched)]));
+}

@@ -1,0 +1,85 @@
+/** What runs over all tenants: expiry, the pulse, the list of links to watch, tenants themselves. */
+import type { Clock } from '../domain/clock.ts';
+import type { ContextKey, LinkId, TenantId } from '../domain/ids.ts';
+import type { Database, Transaction } from './database.ts';
+import type { LinkRef } from './outbox.ts';
+import { lockContexts, writeVersions } from './write-versions.ts';
+
+export interface Sweeps {
+  /** Deletes (reason `ttl`) up to `limit` contexts whose time is over; answers how many. */
+  expireContexts(limit: number): Promise<number>;
+  /** Links whose time has come, each at most once per interval. */
+  takeDueLinks(limit: number): Promise<LinkRef[]>;
+  /** Links that run by themselves, for whoever watches their remotes. */
+  liveLinks(): Promise<LinkRef[]>;
+}
+
+const SELECT_EXPIRED = `
+SELECT tenant_id, key FROM contexts WHERE expires_at <= $1 AND NOT deleted ORDER BY expires_at LIMIT $2`;
+
+const TAKE_DUE = `
+UPDATE sync_links SET next_due_at = now() + interval_ms * interval '1 millisecond'
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM sync_links
+  WHERE next_due_at <= now() AND state IN ('active', 'failed') AND trigger = 'auto'
+  ORDER BY next_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id AS tenant, id AS "linkId"`;
+
+const SELECT_LIVE = `
+SELECT tenant_id AS tenant, id AS "linkId" FROM sync_links
+WHERE state IN ('active', 'failed') AND trigger = 'auto' ORDER BY tenant_id, id`;
+
+export function createSweeps(deps: {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly onCommitted: () => void;
+}): Sweeps {
+  const { database, clock, onCommitted } = deps;
+  return {
+    async expireContexts(limit) {
+      const at = new Date(clock.now());
+      const due = await database.withSystem((tx) =>
+        tx.query<{ tenant_id: TenantId; key: ContextKey }>(SELECT_EXPIRED, [at, limit]),
+      );
+      const tenants = new Set(due.map((row) => row.tenant_id));
+      let expired = 0;
+      for (const tenant of tenants) {
+        const keys = due.filter((row) => row.tenant_id === tenant).map((row) => row.key);
+        expired += await database.withTenant(tenant, (tx) => expire(tx, keys, at));
+      }
+      if (expired > 0) onCommitted();
+      return expired;
+    },
+    takeDueLinks: (limit) => database.withSystem((tx) => tx.query<LinkRefRow>(TAKE_DUE, [limit])),
+    liveLinks: () => database.withSystem((tx) => tx.query<LinkRefRow>(SELECT_LIVE)),
+  };
+}
+
+interface LinkRefRow {
+  tenant: TenantId;
+  linkId: LinkId;
+}
+
+/** Looks again under lock: a writer may have given the context more time. */
+async function expire(tx: Transaction, keys: readonly ContextKey[], at: Date): Promise<number> {
+  const rows = [...(await lockContexts(tx, keys)).values()].filter(
+    (row) => !row.deleted && row.expires_at !== null && row.expires_at <= at,
+  );
+  await writeVersions(
+    tx,
+    rows.map((row) => ({
+      key: row.key,
+      previousVersion: row.version,
+      body: null,
+      facts: row,
+      createdAt: row.created_at,
+      createdBy: row.created_by,
+      changeType: 'delete',
+      reason: 'ttl',
+      changedBy: 'expiry',
+      origin: null,
+    })),
+    at,
+  );
+  return rows.length;
+}

@@ -1,0 +1,383 @@
+/**
+ * Observations: what each side has now, recorded on the item itself together with the cursor that
+ * saw it, in one transaction. An item that differs from its base is `dirty` until a plan has
+ * dealt with it, so a cursor may move on at once and still passes nothing unsettled (P13).
+ */
+import type { Hash } from '../../domain/hash.ts';
+import type { ContextKey, RemoteId } from '../../domain/ids.ts';
+import type { ItemKind } from '../../domain/item.ts';
+import type { Json } from '../../domain/json.ts';
+import { loadBodies, saveBodies, type Body } from '../blobs.ts';
+import type { Database } from '../database.ts';
+import { FEED_START, feedHead, positionOf } from '../feed.ts';
+import { withFence, type PassRef } from './pass.ts';
+
+const FIRST_BASELINE = `
+INSERT INTO sync_items (tenant_id, link_id, key, kind, state, remote_status, dirty, dirty_since)
+SELECT tenant_id, $1, key, kind, 'pending', 'unknown', true, now() FROM contexts
+WHERE tenant_id = current_setting('app.tenant') AND starts_with(key, $2) AND NOT deleted
+  AND (expires_at IS NULL OR expires_at > now())
+ON CONFLICT (tenant_id, link_id, key) DO UPDATE SET
+  state = CASE WHEN sync_items.state IN ('excluded', 'tombstoned') THEN 'pending' ELSE sync_items.state END,
+  dirty = true, dirty_since = coalesce(sync_items.dirty_since, now())
+RETURNING 1`;
+
+const FEED_PAGE = `
+WITH page AS (
+  SELECT xid, seq, key, origin FROM changes
+  WHERE tenant_id = current_setting('app.tenant') AND (xid, seq) > ($3::xid8, $4::bigint)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND starts_with(key, $2)
+  ORDER BY xid, seq LIMIT $5
+), touched AS (
+  INSERT INTO sync_items (tenant_id, link_id, key, kind, state, remote_status, dirty, dirty_since)
+  SELECT DISTINCT c.tenant_id, $1::uuid, c.key, c.kind, 'pending', 'unknown', true, now()
+  FROM page JOIN contexts c ON c.tenant_id = current_setting('app.tenant') AND c.key = page.key
+  WHERE page.origin IS DISTINCT FROM $1::uuid
+  ON CONFLICT (tenant_id, link_id, key) DO UPDATE SET
+    state = CASE WHEN sync_items.state IN ('tombstoned', 'excluded') THEN 'pending' ELSE sync_items.state END,
+    dirty = true, retry_at = NULL, dirty_since = coalesce(sync_items.dirty_since, now())
+  RETURNING 1
+)
+SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touched) AS touched,
+  (SELECT count(*)::int FROM page WHERE origin = $1::uuid) AS echo,
+  (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last`;
+
+/**
+ * Marks what changed on the hub since the link last looked, `limit` changes at a time. The link's
+ * own writes are echoes: their base was recorded in the same transaction.
+ */
+export async function observeHub(
+  database: Database,
+  ref: PassRef,
+  limit: number,
+): Promise<{ changed: number; echo: number; hasMore: boolean }> {
+  return withFence(database, ref, async (tx) => {
+    const [link] = await tx.query<{ hub_cursor: string | null; prefix: string }>(
+      `SELECT hub_cursor, prefix FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+      [ref.linkId],
+    );
+    // The head is read before the page: what commits in between is seen again, never skipped.
+    const head = await feedHead(tx);
+    const { hub_cursor: since, prefix } = link!;
+    if (since === null) {
+      const rows = await tx.query(FIRST_BASELINE, [ref.linkId, prefix]);
+      await moveHubCursor(tx, ref, head);
+      return { changed: rows.length, echo: 0, hasMore: false };
+    }
+    const [page] = await tx.query<FeedPage>(FEED_PAGE, [
+      ref.linkId,
+      prefix,
+      ...positionOf(since),
+      limit,
+    ]);
+    const hasMore = page!.seen === limit;
+    const cursor = hasMore ? page!.last! : later(head, page!.last ?? since);
+    if (cursor !== since) await moveHubCursor(tx, ref, cursor);
+    return { changed: page!.touched, echo: page!.echo, hasMore };
+  });
+}
+
+interface FeedPage {
+  seen: number;
+  touched: number;
+  echo: number;
+  last: string | null;
+}
+
+function later(a: string, b: string): string {
+  const [[ax, as], [bx, bs]] = [positionOf(a), positionOf(b)];
+  const isLater = BigInt(ax) > BigInt(bx) || (ax === bx && BigInt(as) >= BigInt(bs));
+  return isLater ? a : b;
+}
+
+async function moveHubCursor(
+  tx: { query: (sql: string, values: unknown[]) => Promise<unknown> },
+  ref: PassRef,
+  cursor: string,
+): Promise<void> {
+  await tx.query(
+    `UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+    [ref.linkId, cursor || FEED_START],
+  );
+}
+
+/** A hub item that has no name on the remote yet. */
+export interface NamelessItem {
+  readonly key: ContextKey;
+  readonly kind: string;
+  readonly body: Json | null;
+}
+
+const SELECT_NAMELESS = `
+SELECT i.key, c.kind, encode(c.hash, 'hex') AS hash FROM sync_items i
+JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
+  AND (i.dirty OR i.retry_at <= now()) AND i.remote_id IS NULL AND i.key > $2 COLLATE "C" ORDER BY i.key LIMIT $3`;
+
+/** Dirty hub items the remote has no name for yet, in key order, with their bodies. */
+export async function namelessItems(
+  database: Database,
+  ref: PassRef,
+  page: { after: string; limit: number },
+): Promise<NamelessItem[]> {
+  return withFence(database, ref, async (tx) => {
+    const rows = await tx.query<{ key: ContextKey; kind: string; hash: Hash }>(SELECT_NAMELESS, [
+      ref.linkId,
+      page.after,
+      page.limit,
+    ]);
+    const bodies = await loadBodies(
+      tx,
+      rows.map((row) => row.hash),
+    );
+    return rows.map((row) => ({ key: row.key, kind: row.kind, body: bodies.get(row.hash) ?? null }));
+  });
+}
+
+/** What was decided about a nameless item. */
+export type Naming =
+  | { readonly key: ContextKey; readonly status: 'named'; readonly kind: ItemKind; readonly remoteId: RemoteId }
+  | { readonly key: ContextKey; readonly status: 'excluded' }
+  | {
+      readonly key: ContextKey;
+      readonly status: 'quarantined';
+      readonly fault: { readonly code: string; readonly detail: string };
+    };
+
+// Of several items that claim one name the first keeps it; a name already given is never taken away.
+const SET_NAMES = `
+WITH named AS (
+  SELECT DISTINCT ON (remote_id) key, kind, remote_id
+  FROM json_to_recordset($2::json) AS n (key text, kind text, remote_id text)
+  WHERE NOT EXISTS (SELECT 1 FROM sync_items o WHERE o.tenant_id = current_setting('app.tenant')
+    AND o.link_id = $1 AND o.remote_id = n.remote_id)
+  ORDER BY remote_id, key
+)
+UPDATE sync_items i SET remote_id = n.remote_id, kind = n.kind, dirty = true FROM named n
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = n.key
+RETURNING i.key`;
+
+// A remote row that was mapped to another key but holds no hub context gives its name to the context.
+const FREE_NAMES = `
+DELETE FROM sync_items i USING json_to_recordset($2::json) AS n (key text, kind text, remote_id text)
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = n.remote_id
+  AND i.key <> n.key AND i.base_hub_hash IS NULL
+  AND NOT EXISTS (SELECT 1 FROM contexts c WHERE c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted)
+RETURNING n.key AS key, i.remote_status, encode(i.remote_hash, 'hex') AS remote_hash, i.remote_version`;
+
+/** Gives new hub items their remote names; a name that is taken quarantines the newcomer. */
+export async function nameItems(
+  database: Database,
+  ref: PassRef,
+  namings: readonly Naming[],
+): Promise<void> {
+  await withFence(database, ref, async (tx) => {
+    const named = namings.flatMap((n) =>
+      n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
+    );
+    const records = JSON.stringify(named);
+    const freed = await tx.query<FreedRow>(FREE_NAMES, [ref.linkId, records]);
+    const rows = await tx.query<{ key: string }>(SET_NAMES, [ref.linkId, records]);
+    await adoptFreed(tx, ref, freed);
+    const got = new Set(rows.map((row) => row.key));
+    const taken = named
+      .filter((n) => !got.has(n.key))
+      .map((n) => ({ key: n.key, fault: { code: 'ITEM_NAME_TAKEN', detail: `another item is called ${JSON.stringify(n.remote_id)}` } }));
+    const faulty = namings.flatMap((n) => (n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : []));
+    await tx.query(QUARANTINE, [ref.linkId, JSON.stringify([...taken, ...faulty])]);
+    await tx.query(EXCLUDE, [ref.linkId, namings.flatMap((n) => (n.status === 'excluded' ? [n.key] : []))]);
+  });
+}
+
+interface FreedRow {
+  key: string;
+  remote_status: string;
+  remote_hash: Hash | null;
+  remote_version: string | null;
+}
+
+async function adoptFreed(
+  tx: { query: (sql: string, values: unknown[]) => Promise<unknown> },
+  ref: PassRef,
+  freed: readonly FreedRow[],
+): Promise<void> {
+  if (freed.length === 0) return;
+  await tx.query(
+    `UPDATE sync_items i SET remote_status = f.remote_status, remote_hash = decode(f.remote_hash, 'hex'),
+       remote_version = f.remote_version
+     FROM json_to_recordset($2::json) AS f (key text, remote_status text, remote_hash text, remote_version text)
+     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = f.key`,
+    [ref.linkId, JSON.stringify(freed)],
+  );
+}
+
+/** Sets items aside until their side changes or the back-off is over: 30 s doubling to an hour. */
+export const QUARANTINE = `
+UPDATE sync_items i SET state = 'quarantined', dirty = false, fault = q.fault, attempts = i.attempts + 1,
+  dirty_since = NULL,
+  retry_at = now() + least(30 * power(2, least(i.attempts, 10)), 3600) * interval '1 second'
+FROM json_to_recordset($2::json) AS q (key text, fault json)
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = q.key`;
+
+const EXCLUDE = `
+UPDATE sync_items SET state = 'excluded', dirty = false, dirty_since = NULL
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`;
+
+/** What is recorded of an item's remote side. */
+export interface KnownRemote {
+  readonly key: ContextKey;
+  readonly status: 'unknown' | 'present' | 'absent' | 'faulty';
+  readonly version: string | null;
+  readonly hash: Hash | null;
+}
+
+/** The recorded remote side of the items with these ids. */
+export async function knownRemotes(
+  database: Database,
+  ref: PassRef,
+  remoteIds: readonly RemoteId[],
+): Promise<Map<RemoteId, KnownRemote>> {
+  const rows = await database.withTenant(ref.tenant, (tx) =>
+    tx.query<{ remote_id: RemoteId; key: ContextKey; status: KnownRemote['status']; version: string | null; hash: Hash | null }>(
+      `SELECT remote_id, key, remote_status AS status, remote_version AS version,
+         encode(remote_hash, 'hex') AS hash
+       FROM sync_items
+       WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND remote_id = ANY($2)`,
+      [ref.linkId, remoteIds],
+    ),
+  );
+  return new Map(rows.map(({ remote_id, ...known }) => [remote_id, known]));
+}
+
+/** One observation of the remote that differs from what is recorded. */
+export interface Sighting {
+  readonly remoteId: RemoteId;
+  /** Key the item gets if it is new. */
+  readonly key: ContextKey;
+  /** Used when `key` belongs to an item of another name. */
+  readonly spareKey: ContextKey;
+  readonly kind: ItemKind;
+  readonly status: 'present' | 'absent' | 'faulty';
+  readonly version: string | null;
+  readonly body: Body | null;
+  readonly changedAtMs: number | null;
+  readonly fault: { readonly code: string; readonly detail: string } | null;
+}
+
+const updateSeen = (match: string): string => `
+UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remote_version = s.version,
+  remote_hash = decode(s.hash, 'hex'), remote_changed_at = to_timestamp(s.changed_at_ms / 1000.0),
+  missing_scans = 0, fault = s.fault, retry_at = NULL,
+  dirty = s.fault IS NULL,
+  dirty_since = CASE WHEN s.fault IS NULL THEN coalesce(i.dirty_since, now()) END,
+  state = CASE WHEN s.fault IS NOT NULL THEN 'quarantined'
+               WHEN i.state IN ('tombstoned', 'excluded', 'quarantined') THEN 'pending' ELSE i.state END
+FROM json_to_recordset($2::json) AS s (remote_id text, key text, status text, version text, hash text,
+  changed_at_ms double precision, fault json)
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND ${match}
+RETURNING i.remote_id`;
+
+const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
+// A hub item the remote was never asked about, met under the id the remote gave it.
+const UPDATE_BY_KEY = updateSeen(`i.key = s.key AND i.remote_status = 'unknown'`);
+
+const INSERT_SEEN = `
+INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
+  remote_hash, remote_changed_at, fault, dirty, dirty_since)
+SELECT current_setting('app.tenant'), $1,
+  CASE WHEN o.key IS NULL THEN s.key ELSE s.spare_key END, s.remote_id, s.kind,
+  CASE WHEN s.fault IS NULL THEN 'pending' ELSE 'quarantined' END, s.status, s.version,
+  decode(s.hash, 'hex'), to_timestamp(s.changed_at_ms / 1000.0), s.fault, s.fault IS NULL,
+  CASE WHEN s.fault IS NULL THEN now() END
+FROM json_to_recordset($2::json) AS s (remote_id text, key text, spare_key text, kind text, status text,
+  version text, hash text, changed_at_ms double precision, fault json)
+LEFT JOIN sync_items o ON o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.key = s.key
+WHERE s.status <> 'absent'
+ON CONFLICT (tenant_id, link_id, key) DO NOTHING`;
+
+/** Records sightings: bodies kept, items marked, new ones mapped to their keys. */
+export async function recordSightings(
+  database: Database,
+  ref: PassRef,
+  sightings: readonly Sighting[],
+): Promise<void> {
+  if (sightings.length === 0) return;
+  await withFence(database, ref, async (tx) => {
+    await saveBodies(
+      tx,
+      sightings.flatMap((s) => (s.body ? [s.body] : [])),
+    );
+    const records = sightings.map((s) => ({
+      remote_id: s.remoteId,
+      key: s.key,
+      spare_key: s.spareKey,
+      kind: s.kind,
+      status: s.status,
+      version: s.version,
+      hash: s.body?.hash ?? null,
+      changed_at_ms: s.changedAtMs,
+      fault: s.fault,
+    }));
+    let fresh = records;
+    for (const update of [UPDATE_BY_ID, UPDATE_BY_KEY]) {
+      if (fresh.length === 0) return;
+      const rows = await tx.query<{ remote_id: string }>(update, [ref.linkId, JSON.stringify(fresh)]);
+      const done = new Set(rows.map((row) => row.remote_id));
+      fresh = fresh.filter((record) => !done.has(record.remote_id));
+    }
+    if (fresh.length > 0) await tx.query(INSERT_SEEN, [ref.linkId, JSON.stringify(fresh)]);
+  });
+}
+
+// Two statements in one: what was seen has missed no scan; what was not seen has missed one more.
+const MARK_MISSING = `
+UPDATE sync_items SET missing_scans = missing_scans + 1,
+  remote_status = CASE WHEN missing_scans + 1 >= $3 THEN 'absent' ELSE remote_status END,
+  remote_hash = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_hash END,
+  remote_version = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_version END,
+  dirty = dirty OR missing_scans + 1 >= $3,
+  state = CASE WHEN state = 'quarantined' AND missing_scans + 1 >= $3 THEN 'pending' ELSE state END,
+  dirty_since = CASE WHEN missing_scans + 1 >= $3 THEN coalesce(dirty_since, now()) ELSE dirty_since END
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+  AND remote_status IN ('present', 'faulty')
+  AND remote_id NOT IN (SELECT unnest($2::text[]))
+RETURNING remote_status`;
+
+/**
+ * Closes a complete observation. With a scan, items not among `seenIds` have missed it; they count
+ * as absent after `scansNeeded` scans in a row. The cursor is kept only when nothing is in doubt.
+ */
+export async function completeObservation(
+  database: Database,
+  ref: PassRef,
+  seen: { cursor: string | null; seenIds: readonly RemoteId[] | null; scansNeeded: number },
+): Promise<{ inDoubt: number; gone: number }> {
+  return withFence(database, ref, async (tx) => {
+    const missing = seen.seenIds
+      ? await tx.query<{ remote_status: string }>(MARK_MISSING, [ref.linkId, seen.seenIds, seen.scansNeeded])
+      : [];
+    const gone = missing.filter((row) => row.remote_status === 'absent').length;
+    if (seen.seenIds) {
+      await tx.query(
+        `UPDATE sync_items SET missing_scans = 0
+         WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans > 0
+           AND remote_id IN (SELECT unnest($2::text[]))`,
+        [ref.linkId, seen.seenIds],
+      );
+    }
+    await tx.query(
+      `UPDATE sync_items SET remote_status = 'absent' WHERE tenant_id = current_setting('app.tenant')
+         AND link_id = $1 AND remote_status = 'unknown' AND dirty`,
+      [ref.linkId],
+    );
+    const inDoubt = missing.length - gone;
+    if (inDoubt === 0) {
+      await tx.query(
+        `UPDATE sync_links SET remote_cursor = $2
+         WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND remote_cursor IS DISTINCT FROM $2`,
+        [ref.linkId, seen.cursor],
+      );
+    }
+    return { inDoubt, gone };
+  });
+}

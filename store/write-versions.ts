@@ -1,0 +1,170 @@
+/**
+ * The one way a version comes into being, for the API and the sync engine alike: context row,
+ * version, blob, change-feed row and outbox row in the caller's transaction, for any number of keys.
+ */
+import type { ChangeType, DeleteReason } from '../domain/context.ts';
+import { AppError } from '../domain/errors.ts';
+import type { Hash } from '../domain/hash.ts';
+import type { ContextKey, LinkId } from '../domain/ids.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { saveBodies, type Body } from './blobs.ts';
+import { sqlStateOf, type Transaction } from './database.ts';
+
+/** A context's row as it is locked for writing. Times are `Date`s, as pg gives them. */
+export interface ContextRow {
+  readonly key: ContextKey;
+  readonly version: number;
+  readonly hash: Hash | null;
+  readonly kind: string;
+  readonly source: string | null;
+  readonly parent_id: string | null;
+  readonly session_id: string | null;
+  readonly agent_id: string | null;
+  readonly tags: string[];
+  readonly metadata: JsonObject;
+  readonly encrypted: boolean;
+  readonly compressed: boolean;
+  readonly size: number;
+  readonly created_at: Date;
+  readonly created_by: string | null;
+  readonly updated_at: Date;
+  readonly updated_by: string | null;
+  readonly expires_at: Date | null;
+  readonly deleted: boolean;
+  readonly delete_reason: DeleteReason | null;
+}
+
+/** What a version says about a context besides its body. */
+export type VersionFacts = Pick<
+  ContextRow,
+  'kind' | 'source' | 'parent_id' | 'session_id' | 'agent_id' | 'tags' | 'metadata' | 'expires_at'
+>;
+
+export interface VersionWrite {
+  readonly key: ContextKey;
+  /** Version of the row this write replaces; 0 when there is no row yet. */
+  readonly previousVersion: number;
+  /** Null: this version is a delete. */
+  readonly body: Body | null;
+  readonly facts: VersionFacts;
+  readonly createdAt: Date;
+  readonly createdBy: string | null;
+  readonly changeType: ChangeType;
+  readonly reason: DeleteReason | null;
+  readonly changedBy: string | null;
+  /** The link that wrote it, so that it is not woken by its own write. */
+  readonly origin: LinkId | null;
+  /** An older state kept for history only: it takes a version, but never was the current one. */
+  readonly isLoser?: boolean;
+}
+
+export const CONTEXT_COLUMNS = `
+key, version, encode(hash, 'hex') AS hash, kind, source, parent_id, session_id, agent_id, tags,
+metadata, encrypted, compressed, size, created_at, created_by, updated_at, updated_by, expires_at,
+deleted, delete_reason`;
+
+const LOCK_CONTEXTS = `
+SELECT ${CONTEXT_COLUMNS} FROM contexts
+WHERE tenant_id = current_setting('app.tenant') AND key = ANY($1)
+ORDER BY key FOR UPDATE`;
+
+/** Locks rows in key order (so that two batches cannot deadlock) and answers them by key. */
+export async function lockContexts(
+  tx: Transaction,
+  keys: readonly ContextKey[],
+): Promise<Map<ContextKey, ContextRow>> {
+  if (keys.length === 0) return new Map();
+  const rows = await tx.query<ContextRow>(LOCK_CONTEXTS, [keys]);
+  return new Map(rows.map((row) => [row.key, row]));
+}
+
+// The upsert's WHERE makes the last race visible: two transactions that both saw no row.
+const WRITE_VERSIONS = `
+WITH rows AS (
+  SELECT * FROM json_to_recordset($1::json) AS r (
+    nth int, key text, version int, hash text, kind text, source text, parent_id text,
+    session_id text, agent_id text, tags text[], metadata json, compressed boolean, size int,
+    created_at timestamptz, created_by text, expires_at timestamptz, change_type text, reason text,
+    changed_by text, origin uuid, is_loser boolean)
+), versions AS (
+  INSERT INTO context_versions (tenant_id, key, version, hash, change_type, reason, changed_by,
+    changed_at, kind, source, parent_id, session_id, agent_id, tags, metadata, compressed, size, expires_at)
+  SELECT current_setting('app.tenant'), key, version, decode(hash, 'hex'), change_type, reason,
+    changed_by, $2, kind, source, parent_id, session_id, agent_id, tags, metadata, compressed, size, expires_at
+  FROM rows
+), feed AS (
+  INSERT INTO changes (tenant_id, key, version, change_type, reason, changed_by, changed_at, origin)
+  SELECT current_setting('app.tenant'), key, version, change_type, reason, changed_by, $2, origin
+  FROM rows ORDER BY nth
+), sent AS (
+  INSERT INTO outbox (tenant_id, topic, payload)
+  SELECT current_setting('app.tenant'), 'contexts.changed',
+    jsonb_build_object('keys', jsonb_agg(DISTINCT key), 'origin', (array_agg(origin))[1])
+  FROM rows
+)
+INSERT INTO contexts AS c (tenant_id, key, version, hash, kind, source, parent_id, session_id,
+  agent_id, tags, metadata, compressed, size, created_at, created_by, updated_at, updated_by,
+  expires_at, deleted, delete_reason)
+SELECT current_setting('app.tenant'), key, version, decode(hash, 'hex'), kind, source, parent_id,
+  session_id, agent_id, tags, metadata, compressed, size, created_at, created_by, $2, changed_by,
+  expires_at, hash IS NULL, reason
+FROM rows WHERE NOT is_loser
+ON CONFLICT (tenant_id, key) DO UPDATE SET
+  version = excluded.version, hash = excluded.hash, kind = excluded.kind, source = excluded.source,
+  parent_id = excluded.parent_id, session_id = excluded.session_id, agent_id = excluded.agent_id,
+  tags = excluded.tags, metadata = excluded.metadata, compressed = excluded.compressed,
+  size = excluded.size, created_at = excluded.created_at, created_by = excluded.created_by,
+  updated_at = excluded.updated_at, updated_by = excluded.updated_by,
+  expires_at = excluded.expires_at, deleted = excluded.deleted, delete_reason = excluded.delete_reason
+  WHERE c.version < excluded.version
+RETURNING key`;
+
+/**
+ * Writes versions and everything that goes with them. The rows must have been locked with
+ * {@link lockContexts}; a key may appear twice only as a loser followed by the winner.
+ *
+ * @throws AppError VERSION_CONFLICT (retryable) when another transaction created a key meanwhile
+ */
+export async function writeVersions(
+  tx: Transaction,
+  writes: readonly VersionWrite[],
+  at: Date,
+): Promise<void> {
+  if (writes.length === 0) return;
+  await saveBodies(
+    tx,
+    writes.flatMap((write) => (write.body ? [write.body] : [])),
+  );
+  const records = JSON.stringify(writes.map(recordOf));
+  const written = await tx.query(WRITE_VERSIONS, [records, at]).catch((error: unknown) => {
+    throw sqlStateOf(error) === UNIQUE_VIOLATION ? lostRace() : error;
+  });
+  if (written.length !== writes.filter((write) => !write.isLoser).length) throw lostRace();
+}
+
+const UNIQUE_VIOLATION = '23505';
+
+function lostRace(): AppError {
+  return new AppError('VERSION_CONFLICT', 'another writer created the context first', {
+    retryable: true,
+  });
+}
+
+function recordOf(write: VersionWrite, nth: number): object {
+  return {
+    ...write.facts,
+    nth,
+    key: write.key,
+    version: write.previousVersion + 1,
+    hash: write.body?.hash ?? null,
+    compressed: write.body?.codec === 'gzip',
+    size: write.body?.size ?? 0,
+    created_at: write.createdAt,
+    created_by: write.createdBy,
+    change_type: write.changeType,
+    reason: write.reason,
+    changed_by: write.changedBy,
+    origin: write.origin,
+    is_loser: write.isLoser ?? false,
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * The engine without Temporal: the same steps in the same order, called directly. For tests and
+ * benchmarks that are about the steps and not about who calls them.
+ */
+import { randomUUID } from 'node:crypto';
+import type { PassOutcome, PassToken } from '../../activities/contract.ts';
+import { createSteps } from '../../activities/create-activities.ts';
+import { createConnectorPool, createConnectorRegistry, type ConnectorType } from '../../connectors/contract.ts';
+import { systemClock, type Clock } from '../../domain/clock.ts';
+import type { Caller } from '../../domain/context.ts';
+import { toAppError } from '../../domain/errors.ts';
+import type { TenantId } from '../../domain/ids.ts';
+import type { JsonObject } from '../../domain/json.ts';
+import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
+import { migrate } from '../../main/migrate.ts';
+import type { NewLink } from '../../store/contract.ts';
+import { createStore, type FullStore } from '../../store/create-store.ts';
+import { createDatabase, type Database } from '../../store/database.ts';
+import { testDatabase } from './servers.ts';
+
+export const TENANT = 'default' as TenantId;
+export const CALLER: Caller = { tenant: TENANT, actor: 'test' };
+
+export interface PassResult {
+  readonly status: 'settled' | 'parked' | 'failed' | 'refused';
+  readonly counters: RunCounters;
+  readonly guard: PassOutcome['guard'];
+  readonly error: PassOutcome['error'];
+  readonly inDoubt: number;
+  readonly stale: number;
+}
+
+export interface TestEngine {
+  readonly store: FullStore;
+  readonly database: Database;
+  readonly databaseUrl: string;
+  /** One pass, as the workflow would do it. */
+  pass(link: Link): Promise<PassResult>;
+  /** Passes until nothing is in doubt or stale; at most `limit`. */
+  drain(link: Link, limit?: number): Promise<PassResult>;
+  addLink(connector: string, config: JsonObject, more?: Partial<NewLink>): Promise<Link>;
+  close(): Promise<void>;
+}
+
+const NO_LIFE = { heartbeat: () => undefined, signal: new AbortController().signal };
+const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+
+export async function createTestEngine(options: {
+  readonly types: readonly ConnectorType[];
+  readonly fileRoots?: readonly string[];
+  readonly stdioCommands?: readonly string[];
+  readonly clock?: Clock;
+}): Promise<TestEngine> {
+  const where = await testDatabase();
+  await migrate(where.url);
+  const database = createDatabase({ url: where.url, poolMin: 0, poolMax: 6 });
+  const clock = options.clock ?? systemClock;
+  const store = createStore({
+    database,
+    clock,
+    newId: randomUUID,
+    maxContextBytes: 10 * 1024 * 1024,
+    onCommitted: () => undefined,
+  });
+  const registry = createConnectorRegistry(options.types);
+  const pool = createConnectorPool({
+    typeOf: (kind) => registry.get(kind),
+    permissions: {
+      fileRoots: options.fileRoots ?? [],
+      stdioCommands: options.stdioCommands ?? [],
+    },
+    secret: (name) => name,
+    log: SILENT,
+  });
+  const steps = createSteps({
+    sync: store.sync,
+    sweeps: store.sweeps,
+    pool,
+    clock,
+    newId: randomUUID,
+    wake: () => Promise.resolve(),
+  });
+
+  async function pass(link: Link): Promise<PassResult> {
+    const begun = await steps.begin({ tenant: TENANT, linkId: link.id, trigger: 'test' });
+    const nothing = { counters: { ...NO_COUNTS }, guard: null, error: null, inDoubt: 0, stale: 0 };
+    if (begun.status === 'refused') return { ...nothing, status: 'refused' };
+    try {
+      return await runSteps(begun.pass);
+    } catch (thrown) {
+      const { code, message } = toAppError(thrown);
+      if (code === 'INTERNAL') throw thrown;
+      const error = { code, detail: message };
+      await steps.settle(begun.pass, { status: 'failed', counters: { ...NO_COUNTS }, phases: {}, guard: null, error });
+      return { ...nothing, status: 'failed', error };
+    }
+  }
+
+  async function runSteps(token: PassToken): Promise<PassResult> {
+    const isLook = token.mode === 'look';
+    const observed = isLook ? await steps.observe(token, NO_LIFE) : null;
+    const planned = isLook ? await steps.plan(token, NO_LIFE) : null;
+    const mayExecute = !planned?.guard && (planned === null || planned.planned > 0);
+    const executed = mayExecute ? await steps.execute(token, NO_LIFE) : null;
+    const counters: RunCounters = {
+      ...NO_COUNTS,
+      observed: observed?.observed ?? 0,
+      changedHub: observed?.changedHub ?? 0,
+      changedRemote: observed?.changedRemote ?? 0,
+      echo: observed?.echo ?? 0,
+      planned: planned?.planned ?? 0,
+      merged: planned?.merged ?? 0,
+      conflicts: planned?.conflicts ?? 0,
+      quarantined: (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
+      applied: executed?.applied ?? 0,
+      deletedHub: executed?.deletedHub ?? 0,
+      deletedRemote: executed?.deletedRemote ?? 0,
+    };
+    const status = planned?.guard ? ('parked' as const) : ('settled' as const);
+    const guard = planned?.guard ?? null;
+    await steps.settle(token, { status, counters, phases: {}, guard, error: null });
+    return { status, counters, guard, error: null, inDoubt: observed?.inDoubt ?? 0, stale: executed?.stale ?? 0 };
+  }
+
+  return {
+    store,
+    database,
+    databaseUrl: where.url,
+    pass,
+    async drain(link, limit = 10) {
+      for (let nth = 1; ; nth += 1) {
+        const result = await pass(link);
+        if ((result.inDoubt === 0 && result.stale === 0) || nth >= limit) return result;
+      }
+    },
+    addLink: (connector, config, more) =>
+      store.links.create(CALLER, {
+        name: `link-${randomUUID().slice(0, 8)}`,
+        connector,
+        config,
+        scope: { prefix: 'p/' },
+        direction: 'both',
+        strategy: 'three-way',
+        strategies: [],
+        intervalMs: 5_000,
+        trigger: 'auto',
+        guards: DEFAULT_GUARDS,
+        ...more,
+      }),
+    async close() {
+      await pool.close();
+      await store.close();
+      await where.drop();
+    },
+  };
+}
+

@@ -1,0 +1,225 @@
+/**
+ * A small in-memory store for tests of the API's translation and validation. It knows versions and
+ * links, and no history, expiry or feed order: those are tested on the real store.
+ */
+import type { ContextEnvelope, Context } from '../../domain/context.ts';
+import { AppError } from '../../domain/errors.ts';
+import { hashJson } from '../../domain/hash.ts';
+import type { ConflictId, ContextKey, LinkId, RunId } from '../../domain/ids.ts';
+import type { Json } from '../../domain/json.ts';
+import { NO_COUNTS, type Conflict, type Link, type Run } from '../../domain/link.ts';
+import type { LinkStatus, NewLink, Store } from '../../store/contract.ts';
+
+const TIME = '2026-11-01T00:00:00.000Z';
+
+export interface StoreDouble extends Store {
+  readonly runRows: Map<string, Run>;
+  readonly conflictRows: Map<string, Conflict>;
+}
+
+/** An empty store. */
+export function createStoreDouble(): StoreDouble {
+  const links = createLinks();
+  const runRows = new Map<string, Run>();
+  const conflictRows = new Map<string, Conflict>();
+  return {
+    contexts: createContexts(),
+    links,
+    runs: {
+      request: async (_caller, linkId) => {
+        const run = { ...runRow(`run-${runRows.size + 1}`), linkId };
+        runRows.set(run.id, run);
+        return run;
+      },
+      list: async () => ({ items: [...runRows.values()], nextCursor: null }),
+      get: async (_caller, id) => found(runRows.get(id), 'RUN_NOT_FOUND'),
+      ops: async (_caller, id) => {
+        found(runRows.get(id), 'RUN_NOT_FOUND');
+        const op = { op: 'update', side: 'remote', key: 'p/a', reason: 'hub changed' } as const;
+        return [{ ...op, state: 'planned', before: null, after: { x: -0 } }];
+      },
+      approve: async (_caller, id) => found(runRows.get(id), 'PLAN_NOT_FOUND'),
+    },
+    conflicts: {
+      list: async () => ({ items: [...conflictRows.values()], nextCursor: null }),
+      get: async (_caller, id) => found(conflictRows.get(id), 'CONFLICT_NOT_FOUND'),
+      resolve: async (_caller, id, { by }) => {
+        const conflict = found(conflictRows.get(id), 'CONFLICT_NOT_FOUND');
+        return { ...conflict, status: 'resolved', resolvedAt: TIME, resolvedBy: by };
+      },
+    },
+    runRows,
+    conflictRows,
+    ping: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+function createContexts(): Store['contexts'] {
+  const rows = new Map<string, Context>();
+  const expect = (key: string, ifVersion: number | undefined): void => {
+    const currentVersion = rows.get(key)?.version ?? 0;
+    if (ifVersion === undefined || ifVersion === currentVersion) return;
+    throw new AppError('VERSION_CONFLICT', 'Somebody wrote.', { extra: { currentVersion } });
+  };
+  const put = (key: ContextKey, data: Json, actor: string | null): ContextEnvelope => {
+    const version = (rows.get(key)?.version ?? 0) + 1;
+    const envelope = { ...envelopeOf(key, version), hash: hashJson(data), updatedBy: actor };
+    rows.set(key, { ...envelope, data });
+    return envelope;
+  };
+  return {
+    store: async (caller, { key, data, options }) => {
+      expect(key, options.ifVersion);
+      return { created: !rows.has(key), envelope: put(key, data, caller.actor) };
+    },
+    get: async (_caller, key, version) => {
+      const row = rows.get(key);
+      return row && (version === undefined || version === row.version) ? row : null;
+    },
+    update: async (caller, { key, data, options }) => {
+      found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      expect(key, options.ifVersion);
+      return put(key, data, caller.actor);
+    },
+    delete: async (_caller, { key, ifVersion }) => {
+      const { version } = found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      expect(key, ifVersion);
+      rows.delete(key);
+      return { key, version: version + 1 };
+    },
+    list: async (_caller, { limit }) => {
+      const items = [...rows.values()].slice(0, limit).map(({ data: _data, ...rest }) => rest);
+      return { items, nextCursor: null };
+    },
+    versions: async (_caller, { key }) => {
+      found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      return { items: [], nextCursor: null };
+    },
+    changes: async (_caller, { since }) => ({ changes: [], cursor: since ?? 'start' }),
+  };
+}
+
+function createLinks(): Store['links'] {
+  const rows = new Map<string, Link>();
+  const get = (idOrName: string): Link =>
+    found(
+      [...rows.values()].find((row) => row.id === idOrName || row.name === idOrName),
+      'LINK_NOT_FOUND',
+    );
+  const put = (link: Link): Link => {
+    rows.set(link.id, link);
+    return link;
+  };
+  return {
+    create: async (_caller, link) => {
+      if ([...rows.values()].some((row) => row.name === link.name)) {
+        const errors = [{ pointer: '/name', detail: 'is taken' }];
+        throw new AppError('VALIDATION', 'A link of that name exists.', { errors });
+      }
+      return put(linkRow(`link-${rows.size + 1}`, link));
+    },
+    list: async () => [...rows.values()],
+    get: async (_caller, idOrName) => get(idOrName),
+    remove: async (_caller, id) => {
+      rows.delete(get(id).id);
+    },
+    patch: async (_caller, id, changes) => put({ ...get(id), ...changes }),
+    pause: async (_caller, id) => put({ ...get(id), state: 'paused' }),
+    resume: async (_caller, id) => put({ ...get(id), state: 'active' }),
+    reset: async (_caller, id) => put({ ...get(id), epoch: get(id).epoch + 1 }),
+    status: async () => STATUS,
+    quarantined: async () => [
+      { key: 'p/bad', remoteId: null, code: 'ITEM_INVALID', detail: 'It has no name.' },
+    ],
+  };
+}
+
+const STATUS: LinkStatus = {
+  state: 'active',
+  lagMs: 0,
+  lastProvedEqualAt: null,
+  lastSettledAt: null,
+  items: 0,
+  conflicts: 0,
+  quarantined: 1,
+  nextRunAt: null,
+  guard: null,
+};
+
+function found<Row>(row: Row | undefined, code: ConstructorParameters<typeof AppError>[0]): Row {
+  if (row === undefined) throw new AppError(code, 'There is no such thing.');
+  return row;
+}
+
+function envelopeOf(key: ContextKey, version: number): Omit<ContextEnvelope, 'hash'> {
+  return {
+    key,
+    version,
+    kind: 'json',
+    source: null,
+    parentId: null,
+    sessionId: null,
+    agentId: null,
+    tags: [],
+    metadata: {},
+    encrypted: false,
+    compressed: false,
+    size: 2,
+    createdAt: TIME,
+    createdBy: null,
+    updatedAt: TIME,
+    updatedBy: null,
+    expiresAt: null,
+  };
+}
+
+function linkRow(id: string, link: NewLink): Link {
+  return {
+    ...link,
+    id: id as LinkId,
+    state: 'active',
+    guard: null,
+    epoch: 1,
+    createdAt: TIME,
+    updatedAt: TIME,
+  };
+}
+
+/** A settled run. */
+export function runRow(id: string, changes: Partial<Run> = {}): Run {
+  return {
+    id: id as RunId,
+    linkId: 'link-1' as LinkId,
+    status: 'settled',
+    trigger: 'asked for',
+    phases: { observe: 3 },
+    counters: { ...NO_COUNTS },
+    guard: null,
+    error: null,
+    startedAt: TIME,
+    endedAt: TIME,
+    ...changes,
+  };
+}
+
+/** An open conflict over one member. */
+export function conflictRow(id: string, changes: Partial<Conflict> = {}): Conflict {
+  return {
+    id: id as ConflictId,
+    linkId: 'link-1' as LinkId,
+    key: 'p/a' as ContextKey,
+    status: 'open',
+    reason: 'edit/edit',
+    base: { name: 'A', type: 'old' },
+    hub: { name: 'A', type: 'hub' },
+    remote: { name: 'A', type: 'remote' },
+    pointers: ['/type'],
+    proposal: { name: 'A', type: 'old' },
+    dueAt: null,
+    createdAt: TIME,
+    resolvedAt: null,
+    resolvedBy: null,
+    ...changes,
+  };
+}

@@ -1,0 +1,31 @@
+/** Wakes a link's workflow, starting it if it is not there. A wake is a hint: it may come twice. */
+import { WorkflowIdReusePolicy, type Client } from '@temporalio/client';
+import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import type { LinkRef } from '../store/contract.ts';
+import { SYNC_LINK, WAKE_SIGNAL, syncWorkflowId, type SyncLinkInput } from '../workflows/contract.ts';
+
+const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
+const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
+
+export function createLinkWaker(client: Client, taskQueue: string) {
+  return async function wake({ tenant, linkId }: LinkRef, reason: string): Promise<void> {
+    const input: SyncLinkInput = { tenant, linkId };
+    await client.workflow.signalWithStart(SYNC_LINK, {
+      workflowId: syncWorkflowId(tenant, linkId),
+      taskQueue,
+      args: [input],
+      signal: WAKE_SIGNAL,
+      signalArgs: [reason],
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      typedSearchAttributes: attributes(tenant, linkId),
+      staticSummary: `${tenant} · ${linkId} · ${reason}`,
+    });
+  };
+}
+
+function attributes(tenant: string, linkId: string): TypedSearchAttributes {
+  return new TypedSearchAttributes([
+    { key: tenantId, value: tenant },
+    { key: linkIdKey, value: linkId },
+  ]);
+}

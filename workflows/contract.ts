@@ -1,0 +1,40 @@
+/** The workflows' door: names, ids, inputs, signals and queries. Safe to import anywhere. */
+import type { LinkId, TenantId } from '../domain/ids.ts';
+
+export const SYNC_TASK_QUEUE = 'syncline-sync';
+
+/** Workflow types, as the server and its UI name them. */
+export const SYNC_LINK = 'syncLink';
+export const PULSE = 'pulse';
+
+/** Signal of `syncLink`: look at the link soon. It never says what changed. */
+export const WAKE_SIGNAL = 'wake';
+/** Query of `syncLink`, for operators. */
+export const PROGRESS_QUERY = 'progress';
+
+export const PULSE_SCHEDULE_ID = 'syncline-pulse';
+
+export interface SyncLinkInput {
+  readonly tenant: TenantId;
+  readonly linkId: LinkId;
+}
+
+export interface SyncProgress {
+  readonly phase: string;
+  readonly passes: number;
+  readonly pendingWakes: number;
+}
+
+/** Search attributes every link's workflow carries (registered by the stack's start-up). */
+export const SEARCH_ATTRIBUTES = {
+  TenantId: 'Keyword',
+  LinkId: 'Keyword',
+  SyncPhase: 'Keyword',
+  ConflictCount: 'Int',
+  Paused: 'Bool',
+} as const;
+
+/** One workflow per link, for as long as it has something to do. */
+export function syncWorkflowId(tenant: string, linkId: string): string {
+  return `sync/${tenant}/${linkId}`;
+}

@@ -1,0 +1,3 @@
+/** The bundle's entry: every workflow the worker can run. */
+export { pulse } from './pulse.ts';
+export { syncLink } from './sync-link.ts';
