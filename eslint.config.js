@@ -37,7 +37,8 @@ const MAY_IMPORT = {
   entities: { rooms: ['domain'], packages: ['typeorm'] },
   store: { rooms: ['entities', 'domain'], packages: 'any' },
   cache: { rooms: ['domain'], packages: 'any' },
-  workflows: { rooms: ['domain', 'activities'], packages: ['@temporalio/workflow'] },
+  // @temporalio/common holds the typed search attribute keys that @temporalio/workflow takes.
+  workflows: { rooms: ['domain', 'activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
   activities: {
     rooms: ['sync', 'connectors', 'store', 'cache', 'domain'],
     files: CONTRACTS,

@@ -103,9 +103,15 @@ export function createActivities(deps: ActivityDeps): SyncActivities {
   };
 }
 
-/** Heartbeats by the clock, so that one slow call to a remote is not taken for a dead worker. */
+/**
+ * Heartbeats by the clock, so that one slow call to a remote is not taken for a dead worker. Local
+ * activities have none: their workflow task is the sign of life.
+ */
 async function alive<T>(step: (life: StepLife) => Promise<T>): Promise<T> {
   const context = Context.current();
+  if (context.info.isLocal) {
+    return step({ heartbeat: () => undefined, signal: context.cancellationSignal });
+  }
   const heartbeat = (): void => context.heartbeat();
   const timer = setInterval(heartbeat, HEARTBEAT_EVERY_MS);
   try {

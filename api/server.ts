@@ -8,6 +8,8 @@ import { stoppingOf } from './request-state.ts';
 
 /** Above the URI limit, so that an over-long URI gets a problem document and not a bare 431. */
 const MAX_HEADER_BYTES = 64 * 1024;
+/** A missing `Host` is refused by the app, with a problem document. */
+const SERVER_OPTIONS = { maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false };
 const HEADERS_TIMEOUT_MS = 15_000;
 /** A 30 MiB body over a slow line. */
 const REQUEST_TIMEOUT_MS = 120_000;
@@ -35,7 +37,7 @@ export interface ServerOptions {
  */
 export async function startApiServer(options: ServerOptions): Promise<ApiServer> {
   const { app, host, port, log } = options;
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, app);
+  const server = createServer(SERVER_OPTIONS, app);
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;

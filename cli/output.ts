@@ -22,21 +22,28 @@ export interface Output {
   paint(color: Color, text: string): string;
 }
 
-export type Cell = string | number | null | undefined;
+/** Text in a colour; the text is cleaned of control characters before it is painted. */
+export interface Painted {
+  readonly text: string;
+  readonly color: Color;
+}
+
+export type Cell = string | number | Painted | null | undefined;
 
 /** An output over one stream. */
 export function createOutput(options: OutputOptions): Output {
   const colors = pc.createColors(options.isTerminal && options.hasColor);
   const line = (text = ''): void => options.write(`${text}\n`);
+  const paint = (color: Color, text: string): string => colors[color](text);
   return {
     isJson: options.isJson,
     show: (value, text) => (options.isJson ? line(prettyJson(value)) : text()),
     line,
     table: (heads, rows) => {
-      const cells = rows.map((row) => row.map(cellText));
+      const cells = rows.map((row) => row.map((cell) => cellText(cell, paint)));
       line(options.isTerminal ? drawTable(heads, cells, colors.dim) : plainTable(heads, cells));
     },
-    paint: (color, text) => colors[color](text),
+    paint,
   };
 }
 
@@ -78,7 +85,8 @@ function plainTable(heads: readonly string[], rows: readonly (readonly string[])
   return [heads, ...rows].map((row) => row.join('\t')).join('\n');
 }
 
-function cellText(cell: Cell): string {
+function cellText(cell: Cell, paint: Output['paint']): string {
+  if (typeof cell === 'object' && cell !== null) return paint(cell.color, safeText(cell.text));
   return cell === null || cell === undefined || cell === '' ? '-' : safeText(String(cell));
 }
 

@@ -9,7 +9,7 @@ import type { PassOutcome, PassToken } from '../activities/contract.ts';
 import { systemClock } from '../domain/clock.ts';
 import { messageOf } from '../domain/errors.ts';
 import { startRemoteWatcher } from '../workers/watch-remotes.ts';
-import { PULSE, PULSE_SCHEDULE_ID } from '../workflows/contract.ts';
+import { PULSE, pulseScheduleId } from '../workflows/contract.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { isBuilt, packageRoot } from './package-root.ts';
 import type { Services } from './services.ts';
@@ -106,6 +106,7 @@ function installRuntime({ log }: Services): void {
         warn: (message, meta) => log.warn(meta ?? {}, message),
         error: (message, meta) => log.error(meta ?? {}, message),
       },
+      telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
     });
   } catch (error) {
     log.debug({ error: messageOf(error) }, 'the Temporal runtime was installed before');
@@ -120,14 +121,15 @@ function forward(log: Services['log'], level: string, line: { message: string; m
 /** One schedule for all links. Creating it twice is fine; a changed interval is carried over. */
 async function ensurePulse({ client, config }: Services): Promise<void> {
   const spec = { intervals: [{ every: config.sync.pulseMs }] };
+  const scheduleId = pulseScheduleId(config.temporal.taskQueue);
   try {
     await client.schedule.create({
-      scheduleId: PULSE_SCHEDULE_ID,
+      scheduleId,
       spec,
       action: {
         type: 'startWorkflow',
         workflowType: PULSE,
-        workflowId: 'pulse',
+        workflowId: scheduleId,
         taskQueue: config.temporal.taskQueue,
         workflowExecutionTimeout: '1 minute',
         staticSummary: 'wakes links whose time has come',
@@ -137,7 +139,7 @@ async function ensurePulse({ client, config }: Services): Promise<void> {
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
     await client.schedule
-      .getHandle(PULSE_SCHEDULE_ID)
+      .getHandle(scheduleId)
       .update((previous) => ({ ...previous, spec }));
   }
 }

@@ -7,7 +7,7 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
   const result: JsonObject = isJsonObject(target) ? copyOf(target) : {};
   for (const name of Object.keys(patch)) {
     const change = patch[name] as Json;
-    if (change === null) delete result[name];
+    if (change === null) Reflect.deleteProperty(result, name);
     else setMember(result, name, mergePatch(memberOf(result, name), change));
   }
   return result;

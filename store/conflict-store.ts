@@ -3,7 +3,6 @@
  * the hub; the link then carries it to the remote by the ordinary path.
  */
 import type { Clock } from '../domain/clock.ts';
-import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId } from '../domain/ids.ts';

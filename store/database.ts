@@ -73,12 +73,15 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
       // One message: a transaction costs one round trip more than its statements, not three.
       await client.query(begin);
       const result = await work({
-        query: async (sql, values) => (await client.query(sql, values as unknown[])).rows,
+        query: async <Row extends object>(sql: string, values?: readonly unknown[]) =>
+          (await client.query<Row>(sql, values as unknown[])).rows,
       });
       await client.query('COMMIT');
       return result;
     } catch (error) {
-      await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
+      await client.query('ROLLBACK').catch((failure: unknown) => {
+        broken = failure instanceof Error ? failure : new Error(messageOf(failure));
+      });
       throw error;
     } finally {
       client.release(broken);

@@ -17,11 +17,12 @@ export interface Sweeps {
 const SELECT_EXPIRED = `
 SELECT tenant_id, key FROM contexts WHERE expires_at <= $1 AND NOT deleted ORDER BY expires_at LIMIT $2`;
 
+// A second of slack: a link with the pulse's own interval must not miss every other beat.
 const TAKE_DUE = `
 UPDATE sync_links SET next_due_at = now() + interval_ms * interval '1 millisecond'
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM sync_links
-  WHERE next_due_at <= now() AND state IN ('active', 'failed') AND trigger = 'auto'
+  WHERE next_due_at <= now() + interval '1 second' AND state IN ('active', 'failed') AND trigger = 'auto'
   ORDER BY next_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING tenant_id AS tenant, id AS "linkId"`;
 

@@ -47,16 +47,14 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
   };
 }
 
+const HANDLERS: Readonly<Record<JobName, (deps: MaintenanceDeps) => Promise<unknown>>> = {
+  'expire-contexts': ({ sweeps }) => expireContexts(sweeps),
+};
+
 async function run(deps: MaintenanceDeps, job: Job): Promise<unknown> {
-  const name = job.name as JobName;
-  const known = JOBS[name];
-  if (!known?.schema.safeParse(job.data).success) {
-    throw new UnrecoverableError(`not a job of ours: ${job.name}`);
-  }
-  switch (name) {
-    case 'expire-contexts':
-      return expireContexts(deps.sweeps);
-  }
+  const name = JOB_NAMES.find((known) => known === job.name);
+  if (name && JOBS[name].schema.safeParse(job.data).success) return HANDLERS[name](deps);
+  throw new UnrecoverableError(`not a job of ours: ${job.name}`);
 }
 
 function deadline(ms: number): Promise<void> {

@@ -23,21 +23,22 @@ export interface Relay {
 }
 
 export function startRelay(deps: RelayDeps): Relay {
-  let isStopped = false;
-  let isNudged = false;
+  const state = { isStopped: false, isNudged: false };
   let wakeUp: () => void = () => undefined;
 
   async function loop(): Promise<void> {
-    while (!isStopped) {
-      isNudged = false;
+    while (!state.isStopped) {
+      state.isNudged = false;
       const sent = await relayOnce(deps).catch((error: unknown) => {
         deps.log.warn({ error: messageOf(error) }, 'the outbox relay could not send; it tries again');
         return 0;
       });
-      if (sent === BATCH || isNudged || isStopped) continue;
-      await pause();
+      if (sent < BATCH && !hasReasonToGoOn()) await pause();
     }
   }
+
+  // Both may have changed while the batch was under way.
+  const hasReasonToGoOn = (): boolean => state.isNudged || state.isStopped;
 
   function pause(): Promise<void> {
     return new Promise((resolve) => {
@@ -52,11 +53,11 @@ export function startRelay(deps: RelayDeps): Relay {
   const running = loop();
   return {
     nudge() {
-      isNudged = true;
+      state.isNudged = true;
       wakeUp();
     },
     async stop() {
-      isStopped = true;
+      state.isStopped = true;
       wakeUp();
       await running;
     },

@@ -12,7 +12,12 @@ export const WAKE_SIGNAL = 'wake';
 /** Query of `syncLink`, for operators. */
 export const PROGRESS_QUERY = 'progress';
 
-export const PULSE_SCHEDULE_ID = 'syncline-pulse';
+const PULSE_SCHEDULE_ID = 'syncline-pulse';
+
+/** One pulse per task queue: installations that share a Temporal namespace have queues of their own. */
+export function pulseScheduleId(taskQueue: string): string {
+  return taskQueue === SYNC_TASK_QUEUE ? PULSE_SCHEDULE_ID : `${PULSE_SCHEDULE_ID}-${taskQueue}`;
+}
 
 export interface SyncLinkInput {
   readonly tenant: TenantId;

@@ -96,10 +96,19 @@ function meaning(schema: SchemaNode, member: SchemaNode): string {
   return parts.filter((part) => part !== '').join(' ');
 }
 
+/** Zod gives every integer the bounds of a safe one; those say nothing. */
+function rangeText(minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER): string {
+  const hasMinimum = minimum !== Number.MIN_SAFE_INTEGER;
+  const hasMaximum = maximum !== Number.MAX_SAFE_INTEGER;
+  if (hasMinimum && hasMaximum) return `${minimum} to ${maximum}.`;
+  if (hasMinimum) return `At least ${minimum}.`;
+  return hasMaximum ? `At most ${maximum}.` : '';
+}
+
 function bounds(schema: SchemaNode): string {
   const { minimum, maximum, maxLength, maxItems } = schema;
   const parts = [
-    minimum !== undefined && maximum !== undefined ? `${minimum} to ${maximum}.` : '',
+    rangeText(minimum, maximum),
     maxLength === undefined ? '' : `At most ${maxLength} characters.`,
     maxItems === undefined ? '' : `At most ${maxItems}.`,
   ];

@@ -16,10 +16,15 @@ export function requestLog(log: Logger): RequestHandler {
     },
     customSuccessMessage: () => 'answered',
     customErrorMessage: () => 'answered',
-    customProps: (_req, res) => {
-      const state = stateOf(res as Response);
-      return { call: state.callId, tenant: state.caller?.tenant ?? null };
-    },
+    customAttributeKeys: { reqId: 'requestId', responseTime: 'durationMs' },
+    customSuccessObject: (_req, res, facts: object) => ({
+      ...facts,
+      ...whoAndWhat(res as Response),
+    }),
+    customErrorObject: (_req, res, _error, facts: object) => ({
+      ...facts,
+      ...whoAndWhat(res as Response),
+    }),
     serializers: {
       req: (req: { method: string; url: string }) => ({
         method: req.method,
@@ -28,4 +33,9 @@ export function requestLog(log: Logger): RequestHandler {
       res: (res: { statusCode: number }) => ({ status: res.statusCode }),
     },
   });
+}
+
+function whoAndWhat(res: Response): object {
+  const { callId, caller } = stateOf(res);
+  return { call: callId, tenant: caller?.tenant ?? null };
 }

@@ -74,6 +74,7 @@ export function mountRoutes(
     const mounted = app.route(path.replace(/\{(\w+)\}/g, ':$1'));
     for (const each of group) {
       mounted[each.call.method](
+        nameCall(each.call),
         requireScope(each.call.scope),
         jsonBody(each.call, limits.maxContextBytes),
         sendAnswer(each),
@@ -91,9 +92,15 @@ function groupByPath(routes: readonly Route[]): Map<string, Route[]> {
   return groups;
 }
 
+function nameCall({ id }: Call): RequestHandler {
+  return (_req, res, next) => {
+    stateOf(res).callId = id;
+    next();
+  };
+}
+
 function sendAnswer(each: Route): RequestHandler {
   return async (req, res) => {
-    stateOf(res).callId = each.call.id;
     const { status, body, headers = {} } = await each.answer(req, res);
     for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
     res.setHeader('Cache-Control', 'no-cache');

@@ -30,6 +30,9 @@ const linkNameSchema = z
     'must start with a letter or digit and have only letters, digits, `.`, `_` and `-`',
   )
   .max(MAX_NAME_CODE_POINTS)
+  .refine((name) => !z.uuid().safeParse(name).success, {
+    error: 'must not look like an id; links are found by both',
+  })
   .meta({ examples: ['my-project'] });
 
 const strategySchema = z.enum(STRATEGIES).meta({

@@ -24,6 +24,13 @@ const withCode = (code: ErrorCode): { code: ErrorCode } => ({ code });
 const codePoints = (text: string): number => [...text].length;
 const hasControl = (text: string): boolean => /\p{Cc}/u.test(text);
 
+/** Whether a text or name anywhere in the value holds U+0000; the depth is known to be bounded. */
+function hasNul(value: Json): boolean {
+  if (typeof value === 'string') return value.includes('\0');
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([name, member]) => name.includes('\0') || hasNul(member));
+}
+
 const isKey = (text: string): boolean =>
   text.length > 0 &&
   text !== '.' &&
@@ -69,12 +76,15 @@ export const dataSchema = z
   })
   .meta({ description: 'Any JSON value, at most 200 containers deep.', override: {} });
 
-/** A JSON object, at most 200 containers deep. */
+/** A JSON object, at most 200 containers deep, without U+0000 (kept in a column that has no such). */
 export const jsonObjectSchema = z
   .custom<JsonObject>(isJsonObject, { error: 'must be an object' })
   .refine((value) => !isDeeperThan(value, MAX_DATA_DEPTH), {
     error: `is nested deeper than ${MAX_DATA_DEPTH}`,
     params: withCode('TOO_DEEP'),
+  })
+  .refine((value) => isDeeperThan(value, MAX_DATA_DEPTH) || !hasNul(value), {
+    error: 'must not contain the character U+0000',
   })
   .meta({ override: { type: 'object', additionalProperties: true } });
 

@@ -1,11 +1,12 @@
 /** Links as the commands print them. */
 import type { Link, QuarantinedItem, LinkStatus } from '../../client/index.ts';
-import { prettyJson, safeText, type Output } from '../output.ts';
+import { prettyJson, safeText, type Output, type Painted } from '../output.ts';
 
 const STATE_COLORS = { active: 'green', paused: 'dim', parked: 'yellow', failed: 'red' } as const;
 
-export function stateText(out: Output, state: Link['state']): string {
-  return out.paint(STATE_COLORS[state], state);
+/** A link's state in its colour, for tables. */
+export function stateCell(state: Link['state']): Painted {
+  return { text: state, color: STATE_COLORS[state] };
 }
 
 /** All links, one a row. */
@@ -19,7 +20,7 @@ export function printLinks(out: Output, links: readonly Link[]): void {
       link.scope.prefix,
       link.direction,
       link.strategy,
-      stateText(out, link.state),
+      stateCell(link.state),
       link.id,
     ]),
   );
@@ -32,7 +33,9 @@ export function printLink(
   status: LinkStatus,
   quarantined: readonly QuarantinedItem[],
 ): void {
-  out.line(`${out.paint('bold', link.name)}  ${stateText(out, link.state)}  ${link.id}`);
+  out.line(
+    `${out.paint('bold', link.name)}  ${out.paint(STATE_COLORS[link.state], link.state)}  ${link.id}`,
+  );
   out.line(`connector   ${link.connector} (grade ${link.grade ?? 'unknown'})`);
   out.line(`config      ${safeText(JSON.stringify(link.config))}`);
   out.line(`prefix      ${link.scope.prefix}`);

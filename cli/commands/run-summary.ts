@@ -1,16 +1,17 @@
 /** A run in one line. */
 import type { Run } from '../../client/index.ts';
-import { safeText, type Output } from '../output.ts';
+import { safeText, type Output, type Painted } from '../output.ts';
 
 const COLORS = { running: 'cyan', settled: 'green', parked: 'yellow', failed: 'red' } as const;
 
-export function statusText(out: Output, status: Run['status']): string {
-  return out.paint(COLORS[status], status);
+/** A run's status in its colour, for tables. */
+export function statusCell(status: Run['status']): Painted {
+  return { text: status, color: COLORS[status] };
 }
 
 /** `settled in 84 ms: 3 applied, 1 merged` */
 export function runSummary(out: Output, run: Run): string {
-  const status = statusText(out, run.status);
+  const status = out.paint(COLORS[run.status], run.status);
   const took =
     run.endedAt === null ? '' : ` in ${Date.parse(run.endedAt) - Date.parse(run.startedAt)} ms`;
   if (run.error) return `${status}${took}: ${run.error.code}: ${safeText(run.error.detail)}`;

@@ -4,7 +4,7 @@ import type { Health, Link, LinkStatus } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
 import { EXIT } from '../exit-code.ts';
 import type { Output } from '../output.ts';
-import { stateText } from './link-rows.ts';
+import { stateCell } from './link-rows.ts';
 
 /** Adds the command. */
 export function addStatus(program: Command, runner: CommandRunner): void {
@@ -47,7 +47,7 @@ function print(out: Output, url: string, health: Health, rows: readonly Row[]): 
     ['LINK', 'STATE', 'GRADE', 'ITEMS', 'CONFLICTS', 'QUARANTINED', 'LAG', 'PROVED EQUAL'],
     rows.map(({ link, status: s }) => [
       link.name,
-      stateText(out, s.state),
+      stateCell(s.state),
       s.grade,
       s.items,
       s.conflicts,

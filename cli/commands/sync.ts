@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
 import { integerOption } from '../read-value.ts';
 import { printGuard } from './link-rows.ts';
-import { runSummary, statusText } from './run-summary.ts';
+import { runSummary, statusCell } from './run-summary.ts';
 
 /** Adds the group. */
 export function addSync(program: Command, runner: CommandRunner): void {
@@ -138,7 +138,7 @@ function printRuns(out: Output, runs: readonly Run[]): void {
     ['RUN', 'STATUS', 'STARTED', 'WHY', 'PLANNED', 'APPLIED', 'CONFLICTS', 'QUARANTINED'],
     runs.map((run) => [
       run.id,
-      statusText(out, run.status),
+      statusCell(run.status),
       run.startedAt,
       run.trigger,
       run.counters.planned,

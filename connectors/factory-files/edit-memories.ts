@@ -5,7 +5,13 @@
  * cannot be done.
  */
 import { messageOf, type ErrorCode } from '../../domain/errors.ts';
-import { asRemoteId, memorySchema, canonicalMemory, type Memory } from '../../domain/item.ts';
+import {
+  asRemoteId,
+  canonicalMemory,
+  memorySchema,
+  UNKNOWN_MEMORY_TYPE,
+  type Memory,
+} from '../../domain/item.ts';
 import type { ApplyOutcome, RemoteEntry, RemoteOp } from '../connector.ts';
 import { dominantEol } from './markdown/lines.ts';
 import { applySplices } from './markdown/splice.ts';
@@ -179,20 +185,36 @@ function difference(before: MemoryFile, after: MemoryFile, intention: Intention)
   const touched = new Set(changes.map(({ entry }) => entry));
   const kept = [...before.entries.values()].filter((entry) => !touched.has(entry));
   const expected = [...kept.map(({ memory }) => memory), ...spelled.filter((memory) => memory !== null)];
-  const actual = [...after.entries.values()].map(({ memory }) => memory);
-  return contentsOf(expected) === contentsOf(actual) ? null : 'another section would change';
+  const surplus = contentsOf([...after.entries.values()].map(({ memory }) => memory));
+  for (const [content, count] of contentsOf(expected)) {
+    surplus.set(content, (surplus.get(content) ?? 0) - count);
+  }
+  // A heading that loses its last sub-section is an item from then on, one that says nothing.
+  const hasDelete = changes.some(({ wanted }) => wanted === null);
+  const isFine = [...surplus].every(
+    ([content, count]) => count === 0 || (count > 0 && hasDelete && content === NOTHING_SAID),
+  );
+  return isFine ? null : 'another section would change';
 }
 
 function reads(file: MemoryFile, memory: Memory): boolean {
   return file.entries.get(memory.name)?.version === versionOf(memory);
 }
 
-/** All items' contents, names aside, in an order that does not depend on the items'. */
-function contentsOf(memories: readonly Memory[]): string {
-  return memories
-    .map((memory) => JSON.stringify([memory.type, statementsOf(memory)]))
-    .sort()
-    .join('\n');
+const NOTHING_SAID = contentOf({ name: '', type: UNKNOWN_MEMORY_TYPE, observations: [], relations: [] });
+
+/** How often each content occurs, names aside. */
+function contentsOf(memories: readonly Memory[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const memory of memories) {
+    const content = contentOf(memory);
+    counts.set(content, (counts.get(content) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function contentOf(memory: Memory): string {
+  return JSON.stringify([memory.type, statementsOf(memory)]);
 }
 
 /** Entries of a file as the engine sees them, in document order. */

@@ -120,10 +120,7 @@ function entryOf(
   part: { readonly section: Section; readonly blocks: readonly Block[] },
 ): MemoryEntry {
   const { section, blocks } = part;
-  const stated = blocks.flatMap((block) => {
-    const statement = statementOf(source, block);
-    return isSilent(source, { block, statement }) ? [] : [{ block, statement }];
-  });
+  const stated = blocks.map((block) => ({ block, statement: statementOf(source, block) }));
   const marker = stated.find(({ statement }) => statement.kind === 'type');
   const memory = memoryOf(name, stated, marker);
   return { memory, version: versionOf(memory), section, stated, hasTypeMarker: marker !== undefined };
@@ -142,10 +139,4 @@ function memoryOf(name: string, stated: readonly StatedBlock[], marker: StatedBl
     }
   }
   return canonicalMemory(memory);
-}
-
-/** An empty bullet says nothing; an empty text written as JSON (`json:: ""`) says so. */
-function isSilent(source: string, { block, statement }: StatedBlock): boolean {
-  if (statement.kind !== 'observation' || statement.text !== '') return false;
-  return !source.slice(block.start, block.end).includes('json::');
 }

@@ -235,7 +235,9 @@ function renaming(source: string, { entry, heading }: SectionChange, style: Plan
 function sectionRemoval(source: string, entry: MemoryEntry, style: PlanStyle): readonly Splice[] {
   const { section } = entry;
   const blocks = entry.stated.map(({ block }) => block);
-  const stays = section.hasSubsections || section.blocks.some((block) => !blocks.includes(block));
+  // A document keeps its title: without it, another heading would become one.
+  const isNeeded = section.hasSubsections || section.isTitle;
+  const stays = isNeeded || section.blocks.some((block) => !blocks.includes(block));
   const gone = section.heading && !stays ? [section.heading, ...blocks] : blocks;
   if (style.isCareful) return lineRemovals(source, gone, style);
   const ranges = uniteRanges(gone.map((block) => wholeLines(source, block)));

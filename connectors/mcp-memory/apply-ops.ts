@@ -1,8 +1,10 @@
 /**
  * Writes a batch to a memory server that keeps no versions and loses overlapping writes:
- * look, write, look again, and once more what did not stay. Between the first look and the write a
- * foreign writer can still slip in; what it added survives, because only differences are written.
+ * look, write, look again, wait a moment, look once more, and write again what did not stay.
+ * Between the first look and the write a foreign writer can still slip in; what it added survives,
+ * because only differences are written.
  */
+import type { Clock } from '../../domain/clock.ts';
 import type { AppError } from '../../domain/errors.ts';
 import { hashJson } from '../../domain/hash.ts';
 import type { ApplyOutcome, RemoteOp } from '../connector.ts';
@@ -26,7 +28,11 @@ import {
 } from './write-intent.ts';
 
 /** Times a batch is written before what still does not stay is given up. */
-const MAX_ATTEMPTS = 4;
+const MAX_ATTEMPTS = 5;
+/** Pause before the last look, in ms: longer than a memory server takes from reading to writing. */
+const SETTLE_MS = 15;
+/** That pause is three times our own slowest call on a large file, up to this many ms. */
+const MAX_SETTLE_MS = 400;
 /** Pause before the n-th retry is up to this many ms, times n. */
 const JITTER_MS = 40;
 
@@ -37,6 +43,8 @@ export interface ApplyDeps {
   /** A number from 0 up to but not 1. */
   readonly random: () => number;
   readonly wait: (ms: number) => Promise<void>;
+  /** Only for how long calls take. */
+  readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,26 +55,46 @@ export async function applyOps(deps: ApplyDeps, ops: readonly RemoteOp[]): Promi
   const outcomes = new Map(
     weighed.flatMap(({ outcome }) => (outcome ? [[outcome.opId, outcome]] : [])),
   );
-  let open = weighed.flatMap(({ intent }) => (intent ? [intent] : []));
-  let graph = first;
+  const intents = weighed.flatMap(({ intent }) => (intent ? [intent] : []));
+  const written = await writeUntilItStays(deps, intents, first);
+  for (const [opId, outcome] of written) outcomes.set(opId, outcome);
+  return ops.map((op) => outcomes.get(op.opId)!);
+}
+
+async function writeUntilItStays(
+  deps: ApplyDeps,
+  intents: readonly WriteIntent[],
+  first: MemoryGraph,
+): Promise<Map<string, ApplyOutcome>> {
+  const outcomes = new Map<string, ApplyOutcome>();
   // What goes at any attempt: relations kept towards it have to be there again at the end.
-  const swept = new Set(open.filter(deletesFirst).map((intent) => intent.name));
+  const swept = new Set(intents.filter(deletesFirst).map((intent) => intent.name));
   const claimed = new Map(
-    open.flatMap((i) => (i.action === 'delete' ? [] : [[i.value.name, i] as const])),
+    intents.flatMap((i) => (i.action === 'delete' ? [] : [[i.value.name, i] as const])),
   );
+  let graph = first;
+  let open = intents;
   for (let attempt = 0; open.length > 0 && attempt < MAX_ATTEMPTS; attempt += 1) {
     if (attempt > 0) await deps.wait(deps.random() * JITTER_MS * attempt);
-    const foreign = await writeOnce(deps, open, { graph, swept, claimed });
+    const { foreign, slowestMs } = await writeOnce(deps, open, { graph, swept, claimed });
+    const stamp = await deps.server.stamp();
     graph = await deps.server.readGraph(deps.signal);
-    const look = { graph, swept, claimed, foreign };
     for (const intent of open) {
-      const outcome = judge(intent, look);
+      const outcome = judge(intent, { graph, swept, claimed, foreign });
       if (outcome) outcomes.set(intent.op.opId, outcome);
     }
     open = open.filter((intent) => !outcomes.has(intent.op.opId));
+    if (open.length > 0 || slowestMs === null) continue;
+    // A foreign server that had read the file before our write may be about to write it back.
+    await deps.wait(Math.min(Math.max(SETTLE_MS, 3 * slowestMs), MAX_SETTLE_MS));
+    if (stamp !== null && stamp === (await deps.server.stamp())) break;
+    graph = await deps.server.readGraph(deps.signal);
+    const look = { graph, swept, claimed, foreign };
+    open = intents.filter((i) => isApplied(outcomes.get(i.op.opId)) && judge(i, look) === null);
+    for (const intent of open) outcomes.delete(intent.op.opId);
   }
   for (const intent of open) outcomes.set(intent.op.opId, givenUp(intent, graph));
-  return ops.map((op) => outcomes.get(op.opId)!);
+  return outcomes;
 }
 
 interface Look extends WritePlan {
@@ -78,26 +106,30 @@ interface Look extends WritePlan {
  * Makes the calls, one at a time. A refused call ends the attempt: an entity it names has gone, and
  * the next look says which.
  *
- * @returns names that turned out to be taken by somebody else in between
+ * @returns names that turned out to be taken by somebody else in between, and how long the slowest
+ * call took (null: there was nothing to write)
  */
 async function writeOnce(
   deps: ApplyDeps,
   intents: readonly WriteIntent[],
   plan: WritePlan,
-): Promise<ReadonlySet<string>> {
+): Promise<{ foreign: ReadonlySet<string>; slowestMs: number | null }> {
+  let slowestMs: number | null = null;
   const foreign = new Set<string>();
   for (const call of callsFor(intents, plan)) {
     deps.assertLeaseHeld();
     // Nothing of ours may be hung on an entity somebody else made: that op is stale as a whole.
     const rows = call.rows.filter((row) => !foreign.has(ownerOf(row)));
     if (rows.length === 0) continue;
+    const startMs = deps.clock.now();
     const answer = await deps.server.write(call.tool, argumentsOf({ ...call, rows }), deps.signal);
+    slowestMs = Math.max(slowestMs ?? 0, deps.clock.now() - startMs);
     if (!answer.isTaken) break;
     if (call.tool !== 'create_entities' || !answer.createdNames) continue;
     const created = new Set(answer.createdNames);
     for (const row of rows) if (!created.has(ownerOf(row))) foreign.add(ownerOf(row));
   }
-  return foreign;
+  return { foreign, slowestMs };
 }
 
 /** The entity a call's row is about. */
@@ -165,6 +197,8 @@ function givenUp(intent: WriteIntent, graph: MemoryGraph): ApplyOutcome {
     isRetryable: true,
   };
 }
+
+const isApplied = (outcome: ApplyOutcome | undefined): boolean => outcome?.status === 'applied';
 
 const deletesFirst = (intent: WriteIntent): boolean =>
   intent.action === 'delete' || intent.action === 'replace';

@@ -5,6 +5,7 @@
  * items. Refuses: to write the memory file itself.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { systemClock, type Clock } from '../../domain/clock.ts';
 import { AppError } from '../../domain/errors.ts';
 import type {
   ApplyOutcome,
@@ -57,6 +58,8 @@ export interface McpMemoryDeps {
   /** A number from 0 up to but not 1; spreads retries. */
   readonly random: () => number;
   readonly wait: (ms: number) => Promise<void>;
+  /** Only for how long calls take. */
+  readonly clock: Clock;
   /** Longest time one call to the server may take, in ms. */
   readonly callTimeoutMs: number;
 }
@@ -64,6 +67,7 @@ export interface McpMemoryDeps {
 const DEFAULT_DEPS: McpMemoryDeps = {
   random: Math.random,
   wait: (ms) => delay(ms),
+  clock: systemClock,
   callTimeoutMs: 30_000,
 };
 

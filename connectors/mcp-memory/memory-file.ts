@@ -68,6 +68,12 @@ export async function diagnoseFile(file: string): Promise<AppError | null> {
   );
 }
 
+/** Tells two states of a file apart while nobody forges its times. */
+export async function fileStamp(file: string): Promise<string> {
+  const found = await stat(file, { bigint: true }).catch(() => null);
+  return found ? `${found.ino} ${found.mtimeNs} ${found.size}` : 'missing';
+}
+
 /** Number (from 1) of the first line the memory server cannot read, or null. */
 export function malformedLine(text: string): number | null {
   const at = text.split('\n').findIndex((line) => line.trim() !== '' && !isReadable(line));

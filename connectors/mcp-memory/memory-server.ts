@@ -6,7 +6,7 @@ import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { AppError } from '../../domain/errors.ts';
 import { hashText } from '../../domain/hash.ts';
 import type { McpSession } from './mcp-session.ts';
-import { checkFolder, diagnoseFile } from './memory-file.ts';
+import { checkFolder, diagnoseFile, fileStamp } from './memory-file.ts';
 import { rawGraphSchema, toMemoryGraph, type MemoryGraph, type RawGraph } from './memory-graph.ts';
 
 /** The resource that shows the whole graph. */
@@ -34,6 +34,8 @@ export interface MemoryServer {
   readGraph(signal?: AbortSignal): Promise<MemoryGraph>;
   /** The graph of some names only; cheaper than all of it. Throws as {@link readGraph} does. */
   readNodes(names: readonly string[], signal?: AbortSignal): Promise<MemoryGraph>;
+  /** Changes whenever the memory file was written; null where the file is not known. */
+  stamp(): Promise<string | null>;
   /** @throws AppError CONNECTOR_UNREACHABLE when nobody knows what became of the call */
   write(tool: WriteTool, args: Record<string, unknown>, signal?: AbortSignal): Promise<WriteAnswer>;
 }
@@ -79,6 +81,7 @@ export function createMemoryServer(session: McpSession, file: string | null): Me
   return {
     readGraph: (signal) => read('read_graph', {}, signal),
     readNodes: (names, signal) => read('open_nodes', { names }, signal),
+    stamp: () => (file ? fileStamp(file) : Promise.resolve(null)),
     async write(tool, args, signal) {
       const answer = await session.call(tool, args, { signal });
       if (!answer.isError) return { isTaken: true, createdNames: createdNamesOf(tool, answer) };

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startGuardian, type Guardian } from '../../dev/guardian.ts';
 import { startPostgres } from '../../dev/postgres.ts';
 import type { RunningServer } from '../../dev/server.ts';
+import { waitUntil } from '../../dev/wait-until.ts';
 
 let home: string;
 let server: RunningServer;
@@ -128,6 +129,29 @@ describe('the embedded Postgres', () => {
       `select '[1,2]'::vector <-> '[1,3]'::vector as d`,
     );
     expect(answer.rows).toEqual([{ d: 1 }]);
+  });
+
+  it('starts after it was killed while it made its database', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'syncline-pglite-'));
+    const pids: number[] = [];
+    const watch = (pid: number): void => {
+      pids.push(pid);
+      guardian.watch(pid);
+    };
+    const options = { home: other, preferredPort: 0, tell: () => undefined, mayInstall: false };
+    const first = startPostgres({ ...options, guardian: { ...guardian, watch } });
+    first.catch(() => undefined);
+    const draft = join(other, 'postgres', 'data.making');
+    const isHalfMade = (): Promise<true | null> =>
+      Promise.resolve(existsSync(draft) && readdirSync(draft).length > 0 ? true : null);
+    await waitUntil(isHalfMade, { timeoutMs: 20_000, everyMs: 1 });
+    process.kill(pids[0]!, 'SIGKILL');
+    await expect(first).rejects.toMatchObject({ code: 'SERVER_NOT_STARTED' });
+
+    const second = await startPostgres({ ...options, guardian });
+    expect((await second.health()).isHealthy).toBe(true);
+    await second.stop();
+    rmSync(other, { recursive: true, force: true });
   });
 
   it('has every acknowledged row after kill -9', async () => {

@@ -4,6 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../domain/clock.ts';
 import type { RemoteOp } from '../../connectors/connector.ts';
 import { applyOps } from '../../connectors/mcp-memory/apply-ops.ts';
 import { createMcpSession, type McpSession } from '../../connectors/mcp-memory/mcp-session.ts';
@@ -128,6 +129,16 @@ describe('a stale rewrite of the file', () => {
     await check();
   });
 
+  it.each(cases)('that undoes our %s just after we saw it is noticed too', async (what) => {
+    const { op, text, check } = await prepared(what);
+    const outcomes = await apply([op], {
+      inPause: true,
+      act: () => writeFile(workspace.file, text),
+    });
+    expect(outcomes).toMatchObject([{ status: 'applied' }]);
+    await check();
+  });
+
   it.each(cases)('that keeps undoing our %s is answered as failed, to be retried', async (what) => {
     const { op, text } = await prepared(what);
     const outcomes = await apply([op], {
@@ -163,6 +174,7 @@ it('a lease taken over stops the batch before the next call', async () => {
       },
       random: () => 0.5,
       wait: () => Promise.resolve(),
+      clock: systemClock,
     },
     [op],
   );
@@ -176,6 +188,8 @@ interface Moment {
   readonly after?: string;
   /** 1 is the look before the writes; `each` means every look but that one. */
   readonly beforeLook?: number | 'each';
+  /** In the pause after our write was seen to be there. */
+  readonly inPause?: true;
   readonly act: () => Promise<void>;
 }
 
@@ -202,8 +216,9 @@ async function apply(ops: RemoteOp[], moment: Moment) {
       return answer;
     },
   };
-  const rest = { assertLeaseHeld: () => undefined, random: () => 0, wait: () => Promise.resolve() };
-  return applyOps({ server: arranged, ...rest }, ops);
+  const rest = { assertLeaseHeld: () => undefined, random: () => 0, clock: systemClock };
+  const wait = () => actOnce(moment.inPause === true);
+  return applyOps({ server: arranged, ...rest, wait }, ops);
 }
 
 async function prepared(what: 'create' | 'update' | 'retype' | 'rename' | 'delete') {

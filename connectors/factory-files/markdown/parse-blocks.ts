@@ -8,7 +8,7 @@
 import { fromMarkdown } from 'mdast-util-from-markdown';
 import type { Heading, Html, RootContent } from 'mdast';
 import { AppError } from '../../../domain/errors.ts';
-import { isBlank, lineEnd, nextLine } from './lines.ts';
+import { isBlank, lineEnd, lineStart, nextLine, withUnixEols } from './lines.ts';
 import { plainBlocks } from './plain-blocks.ts';
 
 export type BlockKind =
@@ -114,7 +114,10 @@ function nextCut(
 function canCut(text: string, previous: number, at: number): boolean {
   const first = text[at];
   if (first === ' ' || first === '\t' || first === '\n' || first === '\r') return false;
-  if (isBlank(text.slice(previous, lineEnd(text, previous)))) return true;
+  if (isBlank(text.slice(previous, lineEnd(text, previous)))) {
+    // After indented code micromark reads `2)` and a bare `-` as text, elsewhere as a list.
+    return !/^(?:\d{1,9}[.)]|[-*+][ \t]*$)/.test(text.slice(at, lineEnd(text, at)));
+  }
   // Two bullets at the margin, one right after the other: the second is always an item of its own.
   return isMarginBullet(text, previous) && isMarginBullet(text, at);
 }
@@ -131,7 +134,7 @@ function swallowsWhatFollows(last: Block | undefined, piece: string): boolean {
   if (!last) return false;
   if (last.isOpen) return true;
   // An HTML block that no blank line has ended yet goes on.
-  return last.kind === 'html' && !/(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)[ \t\r\n]*$/.test(piece);
+  return last.kind === 'html' && !/\n[ \t]*\n[ \t\n]*$/.test(withUnixEols(piece));
 }
 
 function blocksOfPiece(piece: string): readonly Block[] {
@@ -140,13 +143,21 @@ function blocksOfPiece(piece: string): readonly Block[] {
 
 /** The real parser's answer; exported so that the short cut can be tested against it. */
 export function parsedBlocks(piece: string): readonly Block[] {
-  const root = fromMarkdown(piece, { extensions: [{ disable: { null: INLINE } }] });
-  return root.children.flatMap((node) =>
-    node.type === 'list' ? node.children.map((item) => blockOf('item', item, piece)) : [blockOfNode(node, piece)],
-  );
+  // Without a last line ending micromark takes some last lines for other blocks than with one.
+  const ended = /[\r\n]$/.test(piece) ? piece : `${piece}\n`;
+  const root = fromMarkdown(ended, { extensions: [{ disable: { null: INLINE } }] });
+  const nodes = root.children.flatMap((node) => (node.type === 'list' ? node.children : [node]));
+  return nodes.map((node, at) => clamped(blockOfNode(node, piece), nodes[at + 1], piece));
+}
+
+/** An item with an open fence is said to end in the next item's marker; it ends before that line. */
+function clamped(block: Block, next: RootContent | undefined, piece: string): Block {
+  const limit = next ? lineStart(piece, next.position?.start.offset ?? piece.length) : piece.length;
+  return block.end <= limit ? block : { ...block, end: limit, contentEnd: limit };
 }
 
 function blockOfNode(node: RootContent, piece: string): Block {
+  if (node.type === 'listItem') return blockOf('item', node, piece);
   if (node.type === 'heading') return headingBlock(node, piece);
   if (node.type === 'html') return blockOf(isComment(node) ? 'comment' : 'html', node, piece);
   if (node.type === 'paragraph') return blockOf('paragraph', node, piece);

@@ -16,7 +16,7 @@ export interface Section {
   readonly blocks: readonly Block[];
   /** Whether it has sub-sections (those we wrote under a person's heading do not count). */
   readonly hasSubsections: boolean;
-  /** The document's first heading, at level 1. */
+  /** The document's title: its first heading at level 1. */
   readonly isTitle: boolean;
   readonly isInRegion: boolean;
 }
@@ -54,7 +54,7 @@ export function parseSections(source: string, parse: BlockParser): Outline {
     else if (block.kind === 'heading') {
       open = withHeading(open, block, { source, isInRegion });
       drafts.push(open.at(-1)!);
-    } else if (isOwnBlock(block)) (open.at(-1) ?? preamble).blocks.push(block);
+    } else if (isOwnBlock(source, block)) (open.at(-1) ?? preamble).blocks.push(block);
   }
   const last = blocks.at(-1);
   return { sections: withPreamble(preamble, drafts), region, open: last?.isOpen ? last : null };
@@ -68,9 +68,10 @@ export function headingText(source: string, heading: Block): string {
     .replace(/^[ \t]+|[ \t]+$/g, '');
 }
 
-// Comments and thematic breaks say nothing an agent would remember; they are left where they are.
-function isOwnBlock(block: Block): boolean {
-  return block.kind !== 'comment' && block.kind !== 'break';
+// Comments, thematic breaks and empty bullets say nothing; they are left where they are.
+function isOwnBlock(source: string, block: Block): boolean {
+  if (block.kind === 'comment' || block.kind === 'break') return false;
+  return block.kind !== 'item' || !/^\s*(?:[-*+]|\d{1,9}[.)])\s*$/.test(source.slice(block.start, block.end));
 }
 
 function withHeading(
@@ -88,10 +89,9 @@ function withHeading(
 }
 
 function withPreamble(preamble: Draft, drafts: Draft[]): readonly Section[] {
-  const first = drafts[0];
-  if (first?.heading?.depth === 1 && !first.isInRegion) first.isTitle = true;
-  if (preamble.blocks.length === 0) return drafts;
   const title = drafts.find(({ heading, isInRegion }) => heading?.depth === 1 && !isInRegion);
+  if (title) title.isTitle = true;
+  if (preamble.blocks.length === 0) return drafts;
   if (!title) return [preamble, ...drafts];
   title.blocks.unshift(...preamble.blocks);
   return drafts;

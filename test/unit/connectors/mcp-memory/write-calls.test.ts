@@ -145,6 +145,7 @@ function depsOf(model: ReturnType<typeof createModel>) {
     assertLeaseHeld: () => undefined,
     random: () => 0,
     wait: () => Promise.resolve(),
+    clock: { now: () => 0 },
   };
 }
 
@@ -204,6 +205,7 @@ function createModel(memories: readonly Memory[]) {
       return Promise.resolve(graph());
     },
     readNodes: () => Promise.resolve(graph()),
+    stamp: () => Promise.resolve('nobody else writes'),
     write: (tool, args) => {
       calls += 1;
       const [rows] = Object.values(args);

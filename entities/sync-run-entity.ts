@@ -1,0 +1,61 @@
+/** Table `sync_runs`. */
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { LinkId, RunId, TenantId } from '../domain/ids.ts';
+import type { GuardTrip, RunCounters, RunStatus } from '../domain/link.ts';
+import { SyncLinkEntity } from './sync-link-entity.ts';
+
+/** One run of a link that had something to do, or that somebody asked for. */
+@Entity({ name: 'sync_runs', schema: 'context_system' })
+@Check('sync_runs_status_check', `status IN ('running', 'settled', 'parked', 'failed')`)
+@ForeignKey(() => SyncLinkEntity, ['tenantId', 'linkId'], ['tenantId', 'id'], {
+  name: 'sync_runs_tenant_id_link_id_fkey',
+  onDelete: 'CASCADE',
+})
+@Index('sync_runs_by_link', { synchronize: false })
+export class SyncRunEntity {
+  @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'sync_runs_pkey' })
+  tenantId!: TenantId;
+
+  @PrimaryColumn({ type: 'uuid', primaryKeyConstraintName: 'sync_runs_pkey' })
+  id!: RunId;
+
+  @Column({ name: 'link_id', type: 'uuid' })
+  linkId!: LinkId;
+
+  @Column({ type: 'text' })
+  status!: RunStatus;
+
+  @Column({ type: 'text' })
+  trigger!: string;
+
+  @Column({ type: 'integer' })
+  epoch!: number;
+
+  @Column({ type: 'json', default: () => "'{}'" })
+  phases!: Record<string, number>;
+
+  @Column({ type: 'json', default: () => "'{}'" })
+  counters!: Partial<RunCounters>;
+
+  @Column({ type: 'json', nullable: true })
+  guard!: GuardTrip | null;
+
+  @Column({ type: 'json', nullable: true })
+  error!: { code: string; detail: string } | null;
+
+  /** False: asked for, and not taken up yet. */
+  @Column({ type: 'boolean', default: false })
+  begun!: boolean;
+
+  @Column({ name: 'approved_at', type: 'timestamptz', nullable: true })
+  approvedAt!: Date | null;
+
+  @Column({ name: 'approved_by', type: 'text', nullable: true })
+  approvedBy!: string | null;
+
+  @Column({ name: 'started_at', type: 'timestamptz', default: () => 'now()' })
+  startedAt!: Date;
+
+  @Column({ name: 'ended_at', type: 'timestamptz', nullable: true })
+  endedAt!: Date | null;
+}

@@ -1,0 +1,30 @@
+/** docs/configuration.md, made from the settings themselves; a test keeps the two equal. */
+import { writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { SETTINGS, type Setting } from './settings.ts';
+
+const HEAD = `# Configuration
+
+<!-- Made from main/settings.ts by \`npm run docs\`. Do not edit. -->
+
+Syncline reads \`context.yaml\` in the working folder (or \`--config <file>\`), then the environment,
+which wins. Every fault is reported at once, with its key. A key that is no setting is a fault.
+
+| key in \`context.yaml\` | environment | default | what it is |
+| --- | --- | --- | --- |
+`;
+
+/** The whole page as Markdown. */
+export function configDocs(): string {
+  return HEAD + SETTINGS.map(row).join('\n') + '\n';
+}
+
+function row({ path, env, fallback, about, isSecret }: Setting): string {
+  const shown = fallback === null ? '—' : `\`${JSON.stringify(fallback)}\``;
+  const secret = isSecret ? ' Secret: never shown or logged.' : '';
+  return `| \`${path}\` | ${env ? `\`${env}\`` : '—'} | ${shown} | ${about}${secret} |`;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  writeFileSync(new URL('../docs/configuration.md', import.meta.url), configDocs());
+}

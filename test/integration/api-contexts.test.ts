@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { ContextClient, SyncError } from '../../client/index.ts';
+import { callApi, type TestAnswer, type TestRequest } from '../support/api-under-test.ts';
+import { startRealApi, TEST_MAX_CONTEXT_BYTES, type RealApi } from '../support/real-api.ts';
+
+let api: RealApi;
+let client: ContextClient;
+
+beforeAll(async () => {
+  api = await startRealApi();
+  client = new ContextClient({ url: api.url });
+});
+afterAll(async () => {
+  client.close();
+  await api.stop();
+});
+
+const call = (target: string, request?: TestRequest): Promise<TestAnswer> =>
+  callApi(api.url, target, request);
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof SyncError) return error.code;
+    throw error;
+  }
+  return 'none';
+}
+
+describe('data', () => {
+  it('comes back equal to what was stored, whatever JSON it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue({ maxDepth: 4 }), async (value) => {
+        await client.store('any', value);
+        const context = await client.get('any');
+        expect(context?.data).toStrictEqual(value);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('keeps -0, U+0000, `__proto__`, emoji and both forms of é, byte for byte', async () => {
+    const data = '{"__proto__":{"a":1},"z":[-0,1e21,5e-324],"\\u0000":"\\u0000 😀 é e\\u0301"}';
+    await call('POST /api/context/store', { body: `{"key":"exact","data":${data}}` });
+    const { text } = await call('GET /api/context/get/exact');
+    expect(JSON.parse(text.slice(text.indexOf('"data":') + 7, -1))).toStrictEqual(JSON.parse(data));
+    expect(text).toContain('-0');
+  });
+
+  it('over the limit is refused, and nothing changes', async () => {
+    await client.store('large', 1);
+    const code = await codeOf(client.store('large', 'x'.repeat(TEST_MAX_CONTEXT_BYTES)));
+    expect(code).toBe('CONTEXT_TOO_LARGE');
+    expect((await client.get('large'))?.version).toBe(1);
+  });
+
+  it.each([
+    ['metadata', { metadata: { n: [-0.5, 1e21, 5e-324], s: '😀\\u0000', deep: { null: null } } }],
+    ['tags', { tags: ['é', 'with space', ',', '{}"'] }],
+    ['the rest', { kind: 'memory', source: 's', sessionId: 'x', agentId: 'y', parentId: 'p/a' }],
+  ])('has options that come back as they were: %s', async (_name, options) => {
+    await client.store('options', 1, options);
+    expect(await client.get('options')).toMatchObject(options);
+  });
+});
+
+describe('metadata', () => {
+  it('with U+0000 is refused', async () => {
+    expect(await codeOf(client.store('nul', 1, { metadata: { a: ['\u0000'] } }))).toBe(
+      'VALIDATION',
+    );
+    expect(await codeOf(client.store('nul', 1, { metadata: { '\u0000': 1 } }))).toBe('VALIDATION');
+  });
+});
+
+describe('versions', () => {
+  it('go up, also over a delete, and stay readable', async () => {
+    expect((await client.store('v', 'one')).version).toBe(1);
+    expect((await client.update('v', 'two', { changedBy: 'ann' })).updatedBy).toBe('ann');
+    expect((await client.get('v', { version: 1 }))?.data).toBe('one');
+    expect((await client.delete('v')).version).toBe(3);
+    expect(await client.get('v')).toBeNull();
+    expect(await codeOf(client.update('v', 1))).toBe('CONTEXT_NOT_FOUND');
+    expect((await client.get('v', { version: 2 }))?.data).toBe('two');
+    expect((await client.store('v', 'again')).version).toBe(4);
+    const { items } = await client.versions('v');
+    expect(items.map((row) => [row.version, row.changeType])).toEqual([
+      [4, 'create'],
+      [3, 'delete'],
+      [2, 'update'],
+      [1, 'create'],
+    ]);
+  });
+
+  it('page with a cursor, and a cursor of nobody is refused', async () => {
+    for (const step of [1, 2, 3]) await client.store('paged', step);
+    const first = await client.versions('paged', { limit: 2 });
+    expect(first.nextCursor).not.toBeNull();
+    const rest = await client.versions('paged', { limit: 2, cursor: first.nextCursor ?? '' });
+    expect([...first.items, ...rest.items].map((row) => row.version)).toEqual([3, 2, 1]);
+    expect(await codeOf(client.versions('paged', { cursor: 'xyz' }))).toBe('INVALID_CURSOR');
+    expect(await codeOf(client.list({ cursor: 'xyz' }))).toBe('INVALID_CURSOR');
+    expect(await codeOf(client.changes({ since: 'xyz' }))).toBe('INVALID_CURSOR');
+    expect(await codeOf(client.versions('none'))).toBe('CONTEXT_NOT_FOUND');
+  });
+
+  it('guard writes: ifVersion answers 409, If-Match 412, both with the current version', async () => {
+    await client.store('guarded', 1);
+    const error = await client
+      .store('guarded', 2, { ifVersion: 0 })
+      .catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(SyncError);
+    expect((error as SyncError).status).toBe(409);
+    expect((error as SyncError).currentVersion).toBe(1);
+    const refused = await call('DELETE /api/context/delete/guarded', {
+      headers: { 'if-match': '"2"' },
+    });
+    expect([refused.status, refused.body['currentVersion']]).toEqual([412, 1]);
+    const byQuery = await call('DELETE /api/context/delete/guarded?ifVersion=2');
+    expect(byQuery.status).toBe(409);
+    expect((await call('DELETE /api/context/delete/guarded?ifVersion=1')).status).toBe(200);
+  });
+
+  it('of one key written by twenty callers with If-Match: * are all there', async () => {
+    await client.store('many', 0);
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        call('PUT /api/context/update/many', { body: { data: at } }),
+      ),
+    );
+    const versions = answers.map((answer) => Number(answer.body['version']));
+    expect(versions.toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 20 }, (_, at) => at + 2),
+    );
+  });
+});
+
+describe('update', () => {
+  it('merges per RFC 7396, appends, and keeps what it does not name', async () => {
+    await client.store('u', { a: { b: 1, c: 2 }, list: [1] }, { tags: ['t'], ttl: null });
+    await client.update('u', { a: { b: null, d: 3 } }, { changeType: 'merge' });
+    await client.update('u', { list: [2], a: { c: 9 } }, { changeType: 'append' });
+    const context = await client.get('u');
+    expect(context?.data).toEqual({ a: { c: 9, d: 3 }, list: [1, 2] });
+    expect([context?.tags, context?.expiresAt]).toEqual([['t'], null]);
+  });
+});
+
+describe('expiry', () => {
+  it('makes a context gone at its second, for every call, and free for ifVersion: 0', async () => {
+    await client.store('brief', 1, { ttl: 60 });
+    api.clock.offsetMs += 60_001;
+    expect(await client.get('brief')).toBeNull();
+    expect(await client.get('brief', { version: 1 })).toBeNull();
+    expect(await codeOf(client.versions('brief'))).toBe('CONTEXT_NOT_FOUND');
+    expect(await codeOf(client.update('brief', 1))).toBe('CONTEXT_NOT_FOUND');
+    const { items } = await client.list({ prefix: 'brief' });
+    expect(items).toEqual([]);
+    expect((await client.store('brief', 2, { ifVersion: 0 })).version).toBeGreaterThan(1);
+  });
+});
+
+describe('list', () => {
+  it('pages by key, filters, and takes letters that mean something to LIKE', async () => {
+    const keys = ['l/a', 'l/b', 'l/c', 'l_x', 'l%y'];
+    for (const key of keys) {
+      await client.store(key, 1, { tags: key === 'l/b' ? ['x', 'y'] : ['x'], sessionId: 's-l' });
+    }
+    const first = await client.list({ prefix: 'l/', limit: 2 });
+    expect(first.items.map((row) => row.key)).toEqual(['l/a', 'l/b']);
+    expect(first.items[0]).not.toHaveProperty('data');
+    const rest = await client.list({ prefix: 'l/', limit: 2, cursor: first.nextCursor ?? '' });
+    expect([rest.items.map((row) => row.key), rest.nextCursor]).toEqual([['l/c'], null]);
+    expect((await client.list({ prefix: 'l_' })).items.map((row) => row.key)).toEqual(['l_x']);
+    expect((await client.list({ prefix: 'l%' })).items.map((row) => row.key)).toEqual(['l%y']);
+    expect((await client.list({ tag: ['x', 'y'] })).items.map((row) => row.key)).toEqual(['l/b']);
+    expect((await client.list({ sessionId: 's-l' })).items).toHaveLength(5);
+  });
+});
+
+describe('the change feed', () => {
+  it('gives every change after a cursor, in order, and the same cursor when there is none', async () => {
+    const { cursor } = await client.changes({ since: 'now' });
+    expect(await client.changes({ since: cursor })).toEqual({ changes: [], cursor });
+    await client.store('feed/a', 1);
+    await client.update('feed/a', 2);
+    await client.delete('feed/a');
+    const page = await client.changes({ since: cursor });
+    expect(page.changes.map((row) => [row.key, row.version, row.changeType, row.deleted])).toEqual([
+      ['feed/a', 1, 'create', undefined],
+      ['feed/a', 2, 'update', undefined],
+      ['feed/a', 3, 'delete', true],
+    ]);
+    expect(page.cursor).toBe(page.changes.at(-1)?.cursor);
+    const second = await client.changes({ since: page.changes[0]?.cursor ?? '', limit: 1 });
+    expect(second.changes.map((row) => row.version)).toEqual([2]);
+  });
+
+  it('holds a long poll until there is a change', async () => {
+    const { cursor } = await client.changes({ since: 'now' });
+    const waiting = client.changes({ since: cursor, wait: 20 });
+    await client.store('feed/late', 1);
+    const page = await waiting;
+    expect(page.changes.map((row) => row.key)).toEqual(['feed/late']);
+  });
+
+  it('answers a long poll without a change at its deadline', async () => {
+    const { cursor } = await client.changes({ since: 'now' });
+    expect(await client.changes({ since: cursor, wait: 0.2 })).toEqual({ changes: [], cursor });
+  });
+});
+
+describe('health', () => {
+  it('says what is up, since when and which version', async () => {
+    const health = await client.health();
+    expect([health.status, health.version]).toEqual(['ok', '0.0.0-test']);
+    await client.initialize();
+  });
+});

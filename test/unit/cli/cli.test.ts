@@ -1,0 +1,233 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ApiServer } from '../../../api/server.ts';
+import { readEnvironment } from '../../../cli/environment.ts';
+import { runCli } from '../../../cli/program.ts';
+import { startTestApi, testApiDeps } from '../../support/api-under-test.ts';
+import { conflictRow, createStoreDouble, runRow } from '../../support/store-double.ts';
+
+const store = createStoreDouble();
+let api: ApiServer;
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'syncline-cli-'));
+  api = await startTestApi(testApiDeps(store));
+  store.conflictRows.set('c1', conflictRow('c1'));
+  await cli(['link', 'add', 'files', '--root', '/allowed/a', '--prefix', 'p/']);
+});
+afterAll(async () => {
+  await api.stop(1000);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly startedWith: readonly string[] | null;
+}
+
+async function cli(
+  args: readonly string[],
+  given: { stdin?: string; url?: string; isTerminal?: boolean } = {},
+): Promise<CliResult> {
+  let stdout = '';
+  let stderr = '';
+  let startedWith: readonly string[] | null = null;
+  const isTerminal = given.isTerminal ?? false;
+  const code = await runCli(args, {
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+    isStdoutTerminal: isTerminal,
+    isStderrTerminal: isTerminal,
+    isStdinTerminal: given.stdin === undefined,
+    readStdin: async () => given.stdin ?? '',
+    environment: { url: given.url ?? api.url, apiKey: null, hasColor: true },
+    version: '9.9.9',
+    runStart: async (passed) => {
+      startedWith = passed;
+      return 7;
+    },
+  });
+  return { code, stdout, stderr, startedWith };
+}
+
+describe('exit codes and messages', () => {
+  it('0 for what worked, help and the version', async () => {
+    expect((await cli(['status'])).code).toBe(0);
+    expect(await cli(['--help'])).toMatchObject({ code: 0, stderr: '' });
+    expect((await cli(['--version'])).stdout).toBe('9.9.9\n');
+  });
+
+  it('1 with `error CODE: detail` and each bad field', async () => {
+    const missing = await cli(['context', 'get', 'nope']);
+    expect(missing).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: 'error CONTEXT_NOT_FOUND: There is no context `nope`.\n',
+    });
+    const twice = await cli(['link', 'add', 'files', '--root', '/allowed/a']);
+    expect(twice.stderr).toBe('error VALIDATION: A link of that name exists.\n  /name: is taken\n');
+  });
+
+  it('1 and what to do when nothing runs', async () => {
+    const { code, stderr } = await cli(['status'], { url: 'http://127.0.0.1:9' });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      'error UNREACHABLE: Syncline is not running at http://127.0.0.1:9; start it with `npm start`.\n',
+    );
+  });
+
+  it.each([
+    [['nope']],
+    [['link']],
+    [['link', 'show']],
+    [['context', 'get', 'k', '--version', 'x']],
+    [['context', 'put', 'k', 'not json']],
+    [['context', 'put', 'k', '@/no/such/file']],
+    [['context', 'put', 'k']],
+    [['conflicts', 'resolve', 'c1']],
+    [['conflicts', 'resolve', 'c1', '--choice', 'mine']],
+    [['link', 'add', 'files', '--direction', 'sideways']],
+    [['sync', 'run', 'files', '--unknown']],
+  ])('2 for %j', async (args) => {
+    const { code, stderr } = await cli(args);
+    expect(code).toBe(2);
+    expect(stderr).not.toBe('');
+  });
+
+  it('3 when a guard parked the run, with the reason and what to do', async () => {
+    const guard = { code: 'EMPTY_SIDE', reason: 'The remote is empty.', planId: 'p1' } as const;
+    const { request } = store.runs;
+    store.runs.request = async (_caller, linkId) => {
+      const run = runRow('p1', { linkId, status: 'parked', guard });
+      store.runRows.set('p1', run);
+      return run;
+    };
+    const { code, stdout } = await cli(['sync', 'run', 'files', '--wait']);
+    store.runs.request = request;
+    expect(code).toBe(3);
+    expect(stdout).toContain('parked by EMPTY_SIDE: The remote is empty.');
+    expect(stdout).toContain('syncline sync approve p1 --wait');
+  });
+
+  it('4 when conflicts are left open, 1 when the run failed', async () => {
+    const { status } = store.links;
+    store.links.status = async (...args) => ({ ...(await status(...args)), conflicts: 2 });
+    const open = await cli(['sync', 'run', 'files', '--wait']);
+    store.links.status = status;
+    expect([open.code, open.stdout]).toEqual([4, expect.stringContaining('2 open conflict(s)')]);
+    store.runs.request = async (_caller, linkId) => {
+      const error = { code: 'CONNECTOR_UNREACHABLE', detail: 'The folder is gone.' };
+      const run = runRow('f1', { linkId, status: 'failed', error });
+      store.runRows.set('f1', run);
+      return run;
+    };
+    const failed = await cli(['sync', 'run', 'files', '--wait']);
+    expect([failed.code, failed.stdout]).toEqual([
+      1,
+      expect.stringContaining('The folder is gone.'),
+    ]);
+  });
+});
+
+describe('context', () => {
+  it('put takes JSON, a file or standard input, exactly as written', async () => {
+    const file = join(folder, 'value.json');
+    writeFileSync(file, '{"from":"file"}');
+    expect((await cli(['context', 'put', 'a', '{"z":-0}', '--tag', 'x'])).code).toBe(0);
+    expect((await cli(['context', 'get', 'a'])).stdout).toBe('{\n  "z": -0\n}\n');
+    await cli(['context', 'put', 'a', `@${file}`]);
+    expect((await cli(['context', 'get', 'a'])).stdout).toContain('"file"');
+    await cli(['context', 'put', 'a', '-'], { stdin: '[]' });
+    expect((await cli(['context', 'get', 'a'])).stdout).toBe('[]\n');
+    const rounded = await cli(['context', 'put', 'a', '9007199254740993']);
+    expect(rounded.stderr).toContain('error NUMBER_PRECISION');
+  });
+
+  it('get --json prints the whole context, delete deletes it', async () => {
+    await cli(['context', 'put', 'b', '1']);
+    const whole = JSON.parse((await cli(['context', 'get', 'b', '--json'])).stdout) as object;
+    expect(whole).toMatchObject({ key: 'b', version: 1, data: 1 });
+    expect((await cli(['context', 'delete', 'b'])).stdout).toBe('Deleted `b` (version 2)\n');
+    expect((await cli(['context', 'get', 'b'])).code).toBe(1);
+  });
+});
+
+describe('output', () => {
+  it('is tabs without colour in a pipe, a table with colour on a terminal', async () => {
+    const piped = await cli(['link', 'list']);
+    expect(piped.stdout.split('\n')[0]).toBe(
+      'NAME\tCONNECTOR\tPREFIX\tDIRECTION\tSTRATEGY\tSTATE\tID',
+    );
+    expect(piped.stdout).not.toContain('\u001b');
+    expect((await cli(['link', 'list'], { isTerminal: true })).stdout).toContain(
+      '\u001b[32mactive',
+    );
+  });
+
+  it('is JSON wherever --json stands', async () => {
+    for (const args of [
+      ['--json', 'link', 'list'],
+      ['link', 'list', '--json'],
+    ]) {
+      expect(JSON.parse((await cli(args)).stdout)).toHaveLength(1);
+    }
+  });
+
+  it('shows a conflict with base, hub, remote, proposal and where they differ', async () => {
+    const { stdout } = await cli(['conflicts', 'show', 'c1']);
+    for (const part of [
+      'differs at  /type',
+      'base\n',
+      'hub\n',
+      'remote\n',
+      'proposal',
+      '--choice',
+    ]) {
+      expect(stdout).toContain(part);
+    }
+  });
+
+  it('holds no control characters that came from data', async () => {
+    store.conflictRows.set('evil', conflictRow('evil', { hub: 'a\u001b[2Jb' }));
+    expect((await cli(['conflicts', 'show', 'evil'])).stdout).not.toContain('\u001b');
+  });
+
+  it('of every command has a help with an example', async () => {
+    const groups = { link: 7, sync: 4, conflicts: 3, context: 5 };
+    for (const [group, count] of Object.entries(groups)) {
+      const { stdout } = await cli([group, '--help']);
+      const names = [...stdout.matchAll(/^ {2}(\w+) \[options\]/gm)].map((match) => match[1] ?? '');
+      expect([group, names.length]).toEqual([group, count]);
+      for (const name of names) {
+        const help = (await cli([group, name, '--help'])).stdout;
+        expect(help).toMatch(/Example:\n {2}\$ syncline/);
+        expect(help).toContain('--json');
+      }
+    }
+  });
+});
+
+describe('start', () => {
+  it('passes its arguments on and gives back the exit code', async () => {
+    const result = await cli(['start', '--no-demo', '--check', 'x']);
+    expect([result.code, result.startedWith]).toEqual([7, ['--no-demo', '--check', 'x']]);
+  });
+});
+
+describe('the environment', () => {
+  it('names the URL before the running stack does, and that before the default', () => {
+    const home = join(folder, 'nothing');
+    expect(readEnvironment({ SYNCLINE_HOME: home }).url).toBe('http://127.0.0.1:3100');
+    writeFileSync(join(folder, 'lock.json'), '{"pid":1,"url":"http://127.0.0.1:4000"}');
+    expect(readEnvironment({ SYNCLINE_HOME: folder }).url).toBe('http://127.0.0.1:4000');
+    const url = 'http://127.0.0.1:5000';
+    expect(readEnvironment({ SYNCLINE_HOME: folder, SYNCLINE_URL: url }).url).toBe(url);
+    writeFileSync(join(folder, 'lock.json'), '{"pid":1,"url":null}');
+    expect(readEnvironment({ SYNCLINE_HOME: folder }).url).toBe('http://127.0.0.1:3100');
+  });
+});
