@@ -51,9 +51,10 @@ async function nameNewItems({ sync, ref, kinds, heartbeat }: PassScope): Promise
 }
 
 function namingOf(
-  item: { key: ContextKey; kind: string; body: Json | null },
+  item: { key: ContextKey; kind: string | null; body: Json | null },
   kinds: readonly ItemKind[],
 ): Naming {
+  if (item.kind === null) return { key: item.key, status: 'gone' };
   const kind: ItemKind = item.kind === 'document' ? 'document' : 'memory';
   if (!kinds.includes(kind)) return { key: item.key, status: 'excluded' };
   const parsed = (kind === 'memory' ? memorySchema : documentSchema).safeParse(item.body);
@@ -91,12 +92,12 @@ async function observeRemote(scope: PassScope): Promise<Omit<Observed, 'changedH
     // Without its certificate a listing proves nothing about what it does not show (P15).
     throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', { retryable: true });
   }
-  const { inDoubt, gone } = await sync.completeObservation(ref, {
+  const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
     cursor: page.cursor,
     seenIds: page.mode === 'scan' ? seenIds : null,
     scansNeeded: scope.scansNeeded,
   });
-  return { observed, changedRemote: changedRemote + gone, inDoubt };
+  return { observed, changedRemote: changedRemote + gone, inDoubt, hasWork };
 }
 
 /** The entries of a page that differ from what is recorded, with their bodies. */

@@ -13,6 +13,8 @@ import { SyncOpEntity } from './sync-op-entity.ts';
 import { SyncRunEntity } from './sync-run-entity.ts';
 import { TenantEntity } from './tenant-entity.ts';
 
+export { XID8 } from './xid8.ts';
+
 /** One entity per table, in the order of the first migration. */
 export const ENTITIES = [
   TenantEntity,

@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { AppError, messageOf } from '../domain/errors.ts';
+import { ENTITIES, XID8 } from '../entities/contract.ts';
 import { CreateContextSystem1763720000000 } from '../migrations/1763720000000-create-context-system.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
@@ -36,14 +37,18 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
 
 /** A TypeORM data source over our schema; for migrations and administration. */
 export function createDataSource(databaseUrl: string): DataSource {
-  return new DataSource({
+  const source = new DataSource({
     type: 'postgres',
     url: databaseUrl,
+    entities: [...ENTITIES],
     migrations: MIGRATIONS,
     migrationsTableName: 'syncline_migrations',
     synchronize: false,
     poolSize: 1,
   });
+  // TypeORM refuses column types it does not know, before it asks Postgres.
+  source.driver.supportedDataTypes.push(XID8);
+  return source;
 }
 
 function asUnavailable(error: unknown): unknown {

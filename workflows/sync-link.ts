@@ -41,12 +41,16 @@ const conflictCount = defineSearchAttributeKey('ConflictCount', 'INT');
 
 const ONCE = { maximumAttempts: 1 };
 // Failures are the run's to handle (back-off by link); only a lost worker is Temporal's.
-const local = proxyLocalActivities<SyncActivities>({ startToCloseTimeout: '2 minutes', retry: ONCE });
-const remote = proxyActivities<SyncActivities>({
+const IN_TASK = { startToCloseTimeout: '2 minutes', retry: ONCE } as const;
+const ON_QUEUE = {
   startToCloseTimeout: '6 hours',
   heartbeatTimeout: '15 seconds',
   retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 20 },
-});
+} as const;
+
+/** The activities, inside the workflow task or on the queue, each with a line for the Temporal UI. */
+const inTask = (summary: string): SyncActivities => proxyLocalActivities<SyncActivities>({ ...IN_TASK, summary });
+const onQueue = (summary: string): SyncActivities => proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
 
 export async function syncLink(input: SyncLinkInput): Promise<void> {
   const state = { phase: 'starting', passes: 0, wakes: [] as string[] };
@@ -80,7 +84,7 @@ async function drain(
 ): Promise<boolean> {
   for (let restless = 0; ; restless += 1) {
     state.phase = 'begin';
-    const begun = await local.begin({ ...input, trigger });
+    const begun = await inTask(trigger).begin({ ...input, trigger });
     if (begun.status === 'refused') {
       describe(`${begun.why}: nothing runs`, begun.why);
       return true;
@@ -99,6 +103,8 @@ type Next =
 
 async function onePass(first: PassToken, state: { phase: string }): Promise<Next> {
   let pass = first;
+  const summary = `${first.linkName} · ${first.trigger}`;
+  const baseline = first.isBaseline ? onQueue(summary) : inTask(summary);
   const marks: { phase: string; at: number }[] = [];
   const enter = (phase: string): void => {
     state.phase = phase;
@@ -110,40 +116,28 @@ async function onePass(first: PassToken, state: { phase: string }): Promise<Next
   try {
     if (pass.mode === 'look') {
       enter('observe');
-      observed = await (pass.isBaseline ? remote.observe(pass) : local.observe(pass));
-      if (isQuiet(observed)) return await settleQuietly(pass, observed);
-      enter('plan');
-      planned = await (pass.isBaseline ? remote.plan(pass) : local.plan(pass));
+      observed = await baseline.observe(pass);
+      if (observed.hasWork) {
+        enter('plan');
+        planned = await baseline.plan(pass);
+      }
     }
-    if (!planned?.guard && (pass.mode === 'approved' || planned!.planned > 0)) {
+    const writes = pass.mode === 'approved' ? Infinity : (planned?.planned ?? 0);
+    if (writes > 0 && !planned?.guard) {
       enter('execute');
-      const isSmall = planned !== null && planned.planned <= SMALL_PLAN;
-      executed = await (isSmall ? local.execute(pass) : remote.execute(pass));
+      const told = `${summary} · ${pass.mode === 'approved' ? 'approved plan' : `${writes} ops`}`;
+      executed = await (writes <= SMALL_PLAN ? inTask(told) : onQueue(told)).execute(pass);
       pass = { ...pass, fence: executed.fence };
     }
     enter('settle');
     const outcome = outcomeOf({ observed, planned, executed }, marks);
-    await local.settle(pass, outcome);
-    report(pass, outcome);
+    await inTask(`${summary} · ${outcome.status}`).settle(pass, outcome);
+    if (planned ?? executed) report(pass, outcome);
     if (outcome.status === 'parked') return { next: 'stop' };
     return nextOf(observed, executed);
   } catch (error) {
     return failed(pass, error, { observed, planned, executed, marks });
   }
-}
-
-function isQuiet(observed: Observed): boolean {
-  return observed.changedHub + observed.changedRemote + observed.recovered === 0;
-}
-
-/** A look that found nothing still has to look at items whose back-off is over: plan does, cheaply. */
-async function settleQuietly(pass: PassToken, observed: Observed): Promise<Next> {
-  const planned = await local.plan(pass);
-  const executed = planned.planned > 0 && !planned.guard ? await local.execute(pass) : null;
-  const outcome = outcomeOf({ observed, planned, executed }, []);
-  await local.settle(executed ? { ...pass, fence: executed.fence } : pass, outcome);
-  if (planned.planned > 0) report(pass, outcome);
-  return planned.guard ? { next: 'stop' } : nextOf(observed, executed);
 }
 
 function nextOf(observed: Observed | null, executed: Executed | null): Next {
@@ -206,7 +200,7 @@ async function failed(
     error: { code, detail: failure.message },
   };
   try {
-    await local.settle(pass, outcome);
+    await inTask(`failed: ${code}`).settle(pass, outcome);
   } catch (settleError) {
     if (failureOf(settleError)?.type !== 'FENCED') throw settleError;
   }

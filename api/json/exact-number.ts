@@ -1,6 +1,7 @@
 /**
- * Whether a double holds the number a text writes: the double nearest to it, written with the same
- * count of digits, is the same text again. So 0.1 and 1e21 fit; 9007199254740993 and 1e400 do not.
+ * Whether a double holds the number a text writes. It does when the nearest double is written the
+ * same again (0.1, 1e21), in its shortest form or with the same count of digits, or is that very
+ * whole number (2^64). 9007199254740993 and 1e400 do not fit.
  */
 
 /** Up to here every digit survives a double, whatever they are. */
@@ -16,10 +17,11 @@ export function isExactNumber(token: string): boolean {
   const value = Math.abs(Number(token));
   if (!Number.isFinite(value) || value === 0) return false;
   if (written.digits.length > MAX_DIGITS) return false;
-  return (
-    isSame(written, decompose(String(value))) ||
-    isSame(written, decompose(value.toPrecision(written.digits.length)))
-  );
+  if (isSame(written, decompose(String(value)))) return true;
+  // A whole number means exactly itself; what is written as a float means the double next to it.
+  return /^-?\d+$/.test(token)
+    ? BigInt(token.replace('-', '')) === BigInt(value)
+    : isSame(written, decompose(value.toPrecision(written.digits.length)));
 }
 
 /** `0.digits × 10^exponent`, without leading or trailing zeros; zero has no digits. */

@@ -104,13 +104,14 @@ async function moveHubCursor(
 /** A hub item that has no name on the remote yet. */
 export interface NamelessItem {
   readonly key: ContextKey;
-  readonly kind: string;
+  /** Null: the context was deleted before the remote ever heard of it. */
+  readonly kind: string | null;
   readonly body: Json | null;
 }
 
 const SELECT_NAMELESS = `
 SELECT i.key, c.kind, encode(c.hash, 'hex') AS hash FROM sync_items i
-JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted
+LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
   AND (i.dirty OR i.retry_at <= now()) AND i.remote_id IS NULL AND i.key > $2 COLLATE "C" ORDER BY i.key LIMIT $3`;
 
@@ -121,23 +122,23 @@ export async function namelessItems(
   page: { after: string; limit: number },
 ): Promise<NamelessItem[]> {
   return withFence(database, ref, async (tx) => {
-    const rows = await tx.query<{ key: ContextKey; kind: string; hash: Hash }>(SELECT_NAMELESS, [
+    const rows = await tx.query<{ key: ContextKey; kind: string | null; hash: Hash | null }>(SELECT_NAMELESS, [
       ref.linkId,
       page.after,
       page.limit,
     ]);
     const bodies = await loadBodies(
       tx,
-      rows.map((row) => row.hash),
+      rows.map((row) => row.hash).filter((hash) => hash !== null),
     );
-    return rows.map((row) => ({ key: row.key, kind: row.kind, body: bodies.get(row.hash) ?? null }));
+    return rows.map(({ key, kind, hash }) => ({ key, kind, body: (hash && bodies.get(hash)) ?? null }));
   });
 }
 
 /** What was decided about a nameless item. */
 export type Naming =
   | { readonly key: ContextKey; readonly status: 'named'; readonly kind: ItemKind; readonly remoteId: RemoteId }
-  | { readonly key: ContextKey; readonly status: 'excluded' }
+  | { readonly key: ContextKey; readonly status: 'excluded' | 'gone' }
   | {
       readonly key: ContextKey;
       readonly status: 'quarantined';
@@ -185,7 +186,10 @@ export async function nameItems(
       .map((n) => ({ key: n.key, fault: { code: 'ITEM_NAME_TAKEN', detail: `another item is called ${JSON.stringify(n.remote_id)}` } }));
     const faulty = namings.flatMap((n) => (n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : []));
     await tx.query(QUARANTINE, [ref.linkId, JSON.stringify([...taken, ...faulty])]);
-    await tx.query(EXCLUDE, [ref.linkId, namings.flatMap((n) => (n.status === 'excluded' ? [n.key] : []))]);
+    for (const [status, state] of [['excluded', 'excluded'], ['gone', 'tombstoned']] as const) {
+      const keys = namings.flatMap((n) => (n.status === status ? [n.key] : []));
+      if (keys.length > 0) await tx.query(SET_ASIDE, [ref.linkId, keys, state]);
+    }
   });
 }
 
@@ -219,8 +223,8 @@ UPDATE sync_items i SET state = 'quarantined', dirty = false, fault = q.fault, a
 FROM json_to_recordset($2::json) AS q (key text, fault json)
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = q.key`;
 
-const EXCLUDE = `
-UPDATE sync_items SET state = 'excluded', dirty = false, dirty_since = NULL
+const SET_ASIDE = `
+UPDATE sync_items SET state = $3, dirty = false, dirty_since = NULL, retry_at = NULL
 WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`;
 
 /** What is recorded of an item's remote side. */
@@ -343,15 +347,21 @@ WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
   AND remote_id NOT IN (SELECT unnest($2::text[]))
 RETURNING remote_status`;
 
+const HAS_WORK = `
+SELECT EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty)
+  OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND retry_at <= now()) AS "hasWork"`;
+
 /**
  * Closes a complete observation. With a scan, items not among `seenIds` have missed it; they count
  * as absent after `scansNeeded` scans in a row. The cursor is kept only when nothing is in doubt.
+ * `hasWork`: whether any item is left for the plan.
  */
 export async function completeObservation(
   database: Database,
   ref: PassRef,
   seen: { cursor: string | null; seenIds: readonly RemoteId[] | null; scansNeeded: number },
-): Promise<{ inDoubt: number; gone: number }> {
+): Promise<{ inDoubt: number; gone: number; hasWork: boolean }> {
   return withFence(database, ref, async (tx) => {
     const missing = seen.seenIds
       ? await tx.query<{ remote_status: string }>(MARK_MISSING, [ref.linkId, seen.seenIds, seen.scansNeeded])
@@ -378,6 +388,7 @@ export async function completeObservation(
         [ref.linkId, seen.cursor],
       );
     }
-    return { inDoubt, gone };
+    const [{ hasWork } = { hasWork: false }] = await tx.query<{ hasWork: boolean }>(HAS_WORK, [ref.linkId]);
+    return { inDoubt, gone, hasWork };
   });
 }
