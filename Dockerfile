@@ -16,6 +16,6 @@ COPY --from=build --chown=node:node /app/node_modules ./node_modules
 COPY --from=build --chown=node:node /app/dist ./dist
 USER node
 EXPOSE 3100
-# The role is the argument: dist/main/api.js, sync-worker.js, job-worker.js or migrate.js.
+# The role is the last argument: api, sync-worker, job-worker, all-in-one or migrate.
 ENTRYPOINT ["node", "--enable-source-maps"]
-CMD ["dist/main/api.js"]
+CMD ["dist/main/run.js", "api"]

@@ -38,7 +38,10 @@ const MAY_IMPORT = {
   store: { rooms: ['entities', 'domain'], packages: 'any' },
   cache: { rooms: ['domain'], packages: 'any' },
   // @temporalio/common holds the typed search attribute keys that @temporalio/workflow takes.
-  workflows: { rooms: ['domain', 'activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
+  workflows: {
+    rooms: ['domain', 'activities'],
+    packages: ['@temporalio/workflow', '@temporalio/common'],
+  },
   activities: {
     rooms: ['sync', 'connectors', 'store', 'cache', 'domain'],
     files: CONTRACTS,

@@ -6,7 +6,13 @@ import type { ApplyOutcome, RemoteEntry, RemoteOp } from '../connectors/contract
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { encodeBody, type Body, type ClaimedOp, type OpResult, type Settled } from '../store/contract.ts';
+import {
+  encodeBody,
+  type Body,
+  type ClaimedOp,
+  type OpResult,
+  type Settled,
+} from '../store/contract.ts';
 import type { Executed } from './contract.ts';
 import type { PassScope } from './pass-scope.ts';
 
@@ -16,7 +22,7 @@ const MAX_BATCH = 500;
 export async function execute(scope: PassScope): Promise<Executed> {
   const totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
   const limit = Math.min(MAX_BATCH, scope.connector.capabilities.maxBatch);
-  for (let isLast = false; !isLast; ) {
+  for (let isLast = false; !isLast;) {
     const batch = await scope.sync.claimOps(scope.ref, limit);
     const results = await applyBatch(scope, batch.ops);
     const settled = await settle(scope, results);
@@ -32,7 +38,9 @@ export async function execute(scope: PassScope): Promise<Executed> {
 }
 
 function deletesDone(results: readonly OpResult[], side: ClaimedOp['side']): number {
-  return results.filter((r) => r.status === 'applied' && r.op.action === 'delete' && r.op.side === side).length;
+  return results.filter(
+    (r) => r.status === 'applied' && r.op.action === 'delete' && r.op.side === side,
+  ).length;
 }
 
 async function settle(scope: PassScope, results: readonly OpResult[]): Promise<Settled> {
@@ -68,14 +76,22 @@ function remoteOpOf(op: ClaimedOp): RemoteOp {
   };
 }
 
-async function resultOf(scope: PassScope, op: ClaimedOp, outcome: ApplyOutcome | undefined): Promise<OpResult> {
+async function resultOf(
+  scope: PassScope,
+  op: ClaimedOp,
+  outcome: ApplyOutcome | undefined,
+): Promise<OpResult> {
   if (!outcome) throw new AppError('INTERNAL', `the connector did not answer for op ${op.opId}`);
   if (outcome.status === 'failed') {
     return { status: 'failed', op, fault: { code: outcome.code, detail: outcome.detail } };
   }
   if (outcome.status === 'moved') return movedResult(scope, op, outcome.current);
   const body = outcome.written ? await encodeBody(outcome.written) : null;
-  return { status: 'applied', op, remote: { remoteId: outcome.remoteId, version: outcome.version, body } };
+  return {
+    status: 'applied',
+    op,
+    remote: { remoteId: outcome.remoteId, version: outcome.version, body },
+  };
 }
 
 async function movedResult(scope: PassScope, op: ClaimedOp, entry: RemoteEntry): Promise<OpResult> {
@@ -83,7 +99,12 @@ async function movedResult(scope: PassScope, op: ClaimedOp, entry: RemoteEntry):
   if (current.status === 'faulty') {
     return { status: 'failed', op, fault: { code: current.code, detail: current.detail } };
   }
-  return { status: 'stale', op, seen: await seenOf(current), detail: 'the remote has changed since the plan' };
+  return {
+    status: 'stale',
+    op,
+    seen: await seenOf(current),
+    detail: 'the remote has changed since the plan',
+  };
 }
 
 async function withValue(scope: PassScope, entry: RemoteEntry): Promise<RemoteEntry> {
@@ -107,7 +128,10 @@ export async function finishIntents(scope: PassScope): Promise<number> {
   if (ops.length === 0) return 0;
   for (const runId of new Set(ops.map((op) => op.runId))) {
     const inRun = { ...scope, ref: { ...scope.ref, runId } };
-    const results = await recover(inRun, ops.filter((op) => op.runId === runId));
+    const results = await recover(
+      inRun,
+      ops.filter((op) => op.runId === runId),
+    );
     await settle(inRun, results);
     scope.heartbeat();
   }
@@ -130,7 +154,12 @@ async function recover(scope: PassScope, ops: readonly ClaimedOp[]): Promise<OpR
       if (isWhatWeMeant(op, seen.body?.hash ?? null)) {
         return { status: 'applied', op, remote: { remoteId: id, ...seen } };
       }
-      return { status: 'stale', op, seen: id === op.remoteId ? seen : null, detail: 'the write was interrupted' };
+      return {
+        status: 'stale',
+        op,
+        seen: id === op.remoteId ? seen : null,
+        detail: 'the write was interrupted',
+      };
     }),
   );
 }
@@ -147,4 +176,3 @@ function renamedTo(op: ClaimedOp): ClaimedOp['remoteId'] | null {
     ? (name as ClaimedOp['remoteId'])
     : null;
 }
-

@@ -26,10 +26,14 @@ export async function observe(scope: PassScope): Promise<Observed> {
   return { ...hub, ...remote, recovered };
 }
 
-async function observeHub({ sync, ref, heartbeat }: PassScope): Promise<{ changedHub: number; echo: number }> {
+async function observeHub({
+  sync,
+  ref,
+  heartbeat,
+}: PassScope): Promise<{ changedHub: number; echo: number }> {
   let changedHub = 0;
   let echo = 0;
-  for (let hasMore = true; hasMore; ) {
+  for (let hasMore = true; hasMore;) {
     const page = await sync.observeHub(ref, HUB_PAGE);
     changedHub += page.changed;
     echo += page.echo;
@@ -41,9 +45,13 @@ async function observeHub({ sync, ref, heartbeat }: PassScope): Promise<{ change
 
 /** A hub item's name on the remote comes from its body; only items without one are read. */
 async function nameNewItems({ sync, ref, kinds, heartbeat }: PassScope): Promise<void> {
-  for (let after = '', isDone = false; !isDone; ) {
+  for (let after = '', isDone = false; !isDone;) {
     const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
-    if (items.length > 0) await sync.nameItems(ref, items.map((item) => namingOf(item, kinds)));
+    if (items.length > 0)
+      await sync.nameItems(
+        ref,
+        items.map((item) => namingOf(item, kinds)),
+      );
     after = items.at(-1)?.key ?? after;
     isDone = items.length < NAMING_PAGE;
     heartbeat();
@@ -71,7 +79,9 @@ function namingOf(
   };
 }
 
-async function observeRemote(scope: PassScope): Promise<Omit<Observed, 'changedHub' | 'echo' | 'recovered'>> {
+async function observeRemote(
+  scope: PassScope,
+): Promise<Omit<Observed, 'changedHub' | 'echo' | 'recovered'>> {
   const { sync, ref, connector, heartbeat, signal } = scope;
   const seenIds: RemoteId[] = [];
   let observed = 0;
@@ -90,7 +100,9 @@ async function observeRemote(scope: PassScope): Promise<Omit<Observed, 'changedH
   } while (next !== null);
   if (!page.isComplete) {
     // Without its certificate a listing proves nothing about what it does not show (P15).
-    throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', { retryable: true });
+    throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', {
+      retryable: true,
+    });
   }
   const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
     cursor: page.cursor,
@@ -123,19 +135,39 @@ async function withValues(
 ): Promise<readonly RemoteEntry[]> {
   const bare = entries.filter((entry) => entry.status === 'present' && entry.value === undefined);
   if (bare.length === 0) return entries;
-  const read = await connector.read(bare.map((entry) => entry.remoteId), signal);
+  const read = await connector.read(
+    bare.map((entry) => entry.remoteId),
+    signal,
+  );
   const values = new Map(read.map((entry) => [entry.remoteId, entry]));
   return entries.map((entry) => values.get(entry.remoteId) ?? entry);
 }
 
 async function sightingOf(link: Link, entry: RemoteEntry): Promise<Sighting> {
-  const bare = { remoteId: entry.remoteId, version: null, body: null, changedAtMs: null, fault: null };
+  const bare = {
+    remoteId: entry.remoteId,
+    version: null,
+    body: null,
+    changedAtMs: null,
+    fault: null,
+  };
   if (entry.status === 'absent') {
-    return { ...bare, ...keysFor(link, 'memory', entry.remoteId), kind: 'memory', status: 'absent' };
+    return {
+      ...bare,
+      ...keysFor(link, 'memory', entry.remoteId),
+      kind: 'memory',
+      status: 'absent',
+    };
   }
   if (entry.status === 'faulty') {
     const fault = { code: entry.code, detail: entry.detail };
-    return { ...bare, ...keysFor(link, 'memory', entry.remoteId), kind: 'memory', status: 'faulty', fault };
+    return {
+      ...bare,
+      ...keysFor(link, 'memory', entry.remoteId),
+      kind: 'memory',
+      status: 'faulty',
+      fault,
+    };
   }
   return presentSighting(link, entry);
 }
@@ -150,8 +182,18 @@ async function presentSighting(link: Link, entry: RemoteItem): Promise<Sighting>
     changedAtMs: entry.changedAtMs ?? null,
   };
   if ([...keys.spareKey].length > MAX_KEY_CODE_POINTS) {
-    const fault = { code: 'INVALID_KEY', detail: 'the name is too long for a key under this prefix' };
-    return { ...common, ...keysFor(link, entry.kind, hashText(entry.remoteId)), status: 'faulty', version: null, body: null, fault };
+    const fault = {
+      code: 'INVALID_KEY',
+      detail: 'the name is too long for a key under this prefix',
+    };
+    return {
+      ...common,
+      ...keysFor(link, entry.kind, hashText(entry.remoteId)),
+      status: 'faulty',
+      version: null,
+      body: null,
+      fault,
+    };
   }
   return {
     ...common,
@@ -163,8 +205,11 @@ async function presentSighting(link: Link, entry: RemoteItem): Promise<Sighting>
 }
 
 /** The key a remote item gets, and another for when that belongs to an item of another name. */
-function keysFor(link: Link, kind: ItemKind, name: string): { key: ContextKey; spareKey: ContextKey } {
+function keysFor(
+  link: Link,
+  kind: ItemKind,
+  name: string,
+): { key: ContextKey; spareKey: ContextKey } {
   const key = itemKey(link.scope.prefix, kind, name);
   return { key, spareKey: `${key}~${hashText(name).slice(0, 8)}` as ContextKey };
 }
-

@@ -6,7 +6,14 @@ import type { Hash } from '../domain/hash.ts';
 import type { ConflictId, OpId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type { GuardTrip, Link } from '../domain/link.ts';
-import { encodeBody, type Body, type DirtyItem, type OpenConflict, type PlannedOp, type PlanPage } from '../store/contract.ts';
+import {
+  encodeBody,
+  type Body,
+  type DirtyItem,
+  type OpenConflict,
+  type PlannedOp,
+  type PlanPage,
+} from '../store/contract.ts';
 import type { Decision, MergeResult, SideFact, SyncPolicy } from '../sync/contract.ts';
 import { decide } from '../sync/decide.ts';
 import { evaluateGuards } from '../sync/guard.ts';
@@ -24,13 +31,22 @@ interface Decided {
 
 export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> {
   const { sync, ref } = scope;
-  const totals = { planned: 0, merged: 0, conflicts: 0, quarantined: 0, skipped: 0, deletesHub: 0, deletesRemote: 0 };
+  const totals = {
+    planned: 0,
+    merged: 0,
+    conflicts: 0,
+    quarantined: 0,
+    skipped: 0,
+    deletesHub: 0,
+    deletesRemote: 0,
+  };
   let judged = 0;
   let seq = await sync.nextSeq(ref);
-  for (let after = '', isDone = false; !isDone; ) {
+  for (let after = '', isDone = false; !isDone;) {
     const items = await sync.dirtyItems(ref, { after, limit: PLAN_PAGE });
     const page = await planPage(scope, items);
-    if (items.length > 0) await sync.recordPlan(ref, { page, trigger: pass.trigger, firstSeq: seq });
+    if (items.length > 0)
+      await sync.recordPlan(ref, { page, trigger: pass.trigger, firstSeq: seq });
     seq += page.ops.length;
     judged += items.length;
     addUp(totals, page);
@@ -81,10 +97,18 @@ async function enact(scope: PassScope, work: Enacting): Promise<void> {
       draft.forgotten.push(item);
       return;
     case 'delete':
-      draft.ops.push(op(scope, { item, action: 'delete', side: decision.on, reason: decision.why }));
+      draft.ops.push(
+        op(scope, { item, action: 'delete', side: decision.on, reason: decision.why }),
+      );
       return;
     case 'conflict':
-      draft.conflicts.push({ id: scope.newId() as ConflictId, item, reason: decision.reason, pointers: [''], proposal: null });
+      draft.conflicts.push({
+        id: scope.newId() as ConflictId,
+        item,
+        reason: decision.reason,
+        pointers: [''],
+        proposal: null,
+      });
       return;
     case 'copy':
       if (decision.to === 'hub') await copyToHub(scope, work, decision.why);
@@ -116,9 +140,11 @@ async function copyToHub(scope: PassScope, work: Enacting, reason: string): Prom
 
 async function translated(item: DirtyItem, bodies: ReadonlyMap<Hash, Json>): Promise<Body | null> {
   if (!isRespelled(item)) return null;
-  const [baseHub, baseRemote, remote] = [item.baseHubHash, item.baseRemoteHash, item.remoteHash].map(
-    (hash) => (hash ? bodies.get(hash) : undefined),
-  );
+  const [baseHub, baseRemote, remote] = [
+    item.baseHubHash,
+    item.baseRemoteHash,
+    item.remoteHash,
+  ].map((hash) => (hash ? bodies.get(hash) : undefined));
   if (baseHub === undefined || baseRemote === undefined || remote === undefined) return null;
   return encodeBody(translateRemote(item.kind, { hub: baseHub, remote: baseRemote }, remote));
 }
@@ -140,12 +166,19 @@ async function merge(scope: PassScope, work: Enacting): Promise<void> {
     policy,
   });
   if (result.status === 'merged') await mergedOp(scope, { item, result, draft });
-  else draft.conflicts.push(await conflictOf(scope, { item, result, isBaseLost: !hasBase && item.baseHubHash !== null }));
+  else
+    draft.conflicts.push(
+      await conflictOf(scope, { item, result, isBaseLost: !hasBase && item.baseHubHash !== null }),
+    );
 }
 
 async function mergedOp(
   scope: PassScope,
-  { item, result, draft }: { item: DirtyItem; result: Extract<MergeResult, { status: 'merged' }>; draft: Draft },
+  {
+    item,
+    result,
+    draft,
+  }: { item: DirtyItem; result: Extract<MergeResult, { status: 'merged' }>; draft: Draft },
 ): Promise<void> {
   if (!result.changesHub && !result.changesRemote) {
     draft.adopted.push(item);
@@ -168,7 +201,11 @@ async function mergedOp(
 
 async function conflictOf(
   scope: PassScope,
-  found: { item: DirtyItem; result: Extract<MergeResult, { status: 'conflict' }>; isBaseLost: boolean },
+  found: {
+    item: DirtyItem;
+    result: Extract<MergeResult, { status: 'conflict' }>;
+    isBaseLost: boolean;
+  },
 ): Promise<OpenConflict> {
   return {
     id: scope.newId() as ConflictId,
@@ -181,7 +218,8 @@ async function conflictOf(
 
 function op(
   scope: PassScope,
-  planned: Pick<PlannedOp, 'item' | 'action' | 'side' | 'reason'> & Partial<Pick<PlannedOp, 'hubAfter' | 'remoteAfter'>>,
+  planned: Pick<PlannedOp, 'item' | 'action' | 'side' | 'reason'> &
+    Partial<Pick<PlannedOp, 'hubAfter' | 'remoteAfter'>>,
 ): PlannedOp {
   return { opId: scope.newId() as OpId, hubAfter: null, remoteAfter: null, ...planned };
 }
@@ -189,7 +227,9 @@ function op(
 function bodiesNeeded({ item, decision }: Decided): Hash[] {
   const isTranslated = decision.action === 'copy' && decision.to === 'hub' && isRespelled(item);
   if (decision.action !== 'merge' && !isTranslated) return [];
-  return [item.baseHubHash, item.baseRemoteHash, item.hubHash, item.remoteHash].filter((hash) => hash !== null);
+  return [item.baseHubHash, item.baseRemoteHash, item.hubHash, item.remoteHash].filter(
+    (hash) => hash !== null,
+  );
 }
 
 /** Whether the two sides spelled the same content differently when they last agreed. */
@@ -241,7 +281,8 @@ async function judge(
 ): Promise<GuardTrip | null> {
   const { sync, ref, link } = scope;
   const { guards } = link;
-  const couldTrip = totals.deletesHub + totals.deletesRemote > 0 || totals.judged > guards.maxDeleteCount;
+  const couldTrip =
+    totals.deletesHub + totals.deletesRemote > 0 || totals.judged > guards.maxDeleteCount;
   if (!couldTrip && guards.canary === undefined) return null;
   const verdict = evaluateGuards(
     {

@@ -26,8 +26,8 @@ export interface ConditionalWrite<Result> {
   readonly write: (ifVersion: number | undefined) => Promise<Result>;
 }
 
-/** How often `If-Match: *` is tried against writers that come in between. */
-const MAX_TRIES = 10;
+/** How often `If-Match: *` is tried; every try lost is another writer's success. */
+const MAX_TRIES = 100;
 
 /**
  * Runs a write under the request's precondition. A mismatch of `If-Match` answers 412, one of

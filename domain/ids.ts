@@ -14,7 +14,10 @@ export type RemoteId = string & { readonly __brand: 'RemoteId' };
 
 export const tenantIdSchema = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'a tenant id is 1–63 of a–z 0–9 _ - and starts with a–z or 0–9')
+  .regex(
+    /^[a-z0-9][a-z0-9_-]{0,62}$/,
+    'a tenant id is 1–63 of a–z 0–9 _ - and starts with a–z or 0–9',
+  )
   .transform((id) => id as TenantId);
 
 /** Makes unique ids; injected, so that tests can make them predictable. */

@@ -119,21 +119,10 @@ export interface Run {
 }
 
 export type ItemState =
-  | 'synced'
-  | 'pending'
-  | 'conflict'
-  | 'quarantined'
-  | 'held'
-  | 'excluded'
-  | 'tombstoned';
+  'synced' | 'pending' | 'conflict' | 'quarantined' | 'held' | 'excluded' | 'tombstoned';
 
 /** Why an item is in conflict. */
-export type ConflictReason =
-  | 'edit/edit'
-  | 'edit/delete'
-  | 'create/create'
-  | 'type'
-  | 'base-lost';
+export type ConflictReason = 'edit/edit' | 'edit/delete' | 'create/create' | 'type' | 'base-lost';
 
 export type ConflictStatus = 'open' | 'resolved' | 'closed';
 

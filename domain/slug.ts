@@ -15,7 +15,10 @@ type Reading = (body: readonly string[], at: number) => string;
 
 /** How each suffix reads an ambiguous character of the body back. Order matters: first match wins. */
 const READINGS: readonly (readonly [suffix: string, reading: Reading])[] = [
-  ['', (body, at) => (body[at] === '-' ? ' ' : startsWord(body, at) ? upper(body[at]!) : body[at]!)],
+  [
+    '',
+    (body, at) => (body[at] === '-' ? ' ' : startsWord(body, at) ? upper(body[at]!) : body[at]!),
+  ],
   ['~s', (body, at) => (body[at] === '-' ? ' ' : at === 0 ? upper(body[at]!) : body[at]!)],
   ['~a', (body, at) => (body[at] === '-' ? ' ' : body[at]!)],
   ['~k', (body, at) => body[at]!],
@@ -42,7 +45,9 @@ export function nameOfSlug(slug: string): string | null {
     ? patternReading(body, suffix.slice(2))
     : READINGS.find(([known]) => known === suffix)?.[1];
   if (!read) return null;
-  return body.map((unit, at) => (unit.startsWith('%') ? unescapeUnit(unit) : read(body, at))).join('');
+  return body
+    .map((unit, at) => (unit.startsWith('%') ? unescapeUnit(unit) : read(body, at)))
+    .join('');
 }
 
 /** The key tail of a document's path: slashes kept, and never one that a memory's slug can be. */

@@ -53,14 +53,20 @@ export async function startApi(
     extraRouters,
   });
   const server = await startApiServer({ app, ...config.api, log });
-  lifecycle.add({ name: 'api', stop: () => server.stop(STOP_DEADLINE_MS), deadlineMs: STOP_DEADLINE_MS + 1_000 });
+  lifecycle.add({
+    name: 'api',
+    stop: () => server.stop(STOP_DEADLINE_MS),
+    deadlineMs: STOP_DEADLINE_MS + 1_000,
+  });
   return { url: server.url };
 }
 
 /** Where the Temporal UI shows a workflow; null when no UI is known. */
 function temporalUrl({ config }: Services, workflowId: string): string | null {
   const { uiUrl, namespace } = config.temporal;
-  return uiUrl ? `${uiUrl}/namespaces/${namespace}/workflows/${encodeURIComponent(workflowId)}` : null;
+  return uiUrl
+    ? `${uiUrl}/namespaces/${namespace}/workflows/${encodeURIComponent(workflowId)}`
+    : null;
 }
 
 function catalogOf({ registry, config }: Services): ConnectorCatalog {
@@ -69,7 +75,10 @@ function catalogOf({ registry, config }: Services): ConnectorCatalog {
       registry.list().map((type) => ({
         kind: type.kind,
         title: type.title,
-        configSchema: z.toJSONSchema(type.configSchema, { io: 'input', unrepresentable: 'any' }) as JsonObject,
+        configSchema: z.toJSONSchema(type.configSchema, {
+          io: 'input',
+          unrepresentable: 'any',
+        }) as JsonObject,
         capabilities: { ...type.capabilities } as unknown as JsonObject,
         grade: type.capabilities.grade,
         guarantee: describeGrade(type.capabilities.grade),
@@ -108,7 +117,9 @@ function timed<T>(work: Promise<T>): Promise<T> {
   return Promise.race([
     work,
     new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('no answer in time')), { once: true });
+      signal.addEventListener('abort', () => reject(new Error('no answer in time')), {
+        once: true,
+      });
     }),
   ]);
 }
@@ -120,7 +131,12 @@ async function authOf({ config, apiKeys, store, log }: Services): Promise<ApiDep
   const configured = config.auth.rootKey?.reveal();
   if (configured ?? !(await apiKeys.hasAny(DEFAULT_TENANT))) {
     const key = configured ?? `sk_${randomBytes(24).toString('base64url')}`;
-    await apiKeys.ensure(key, { id: rootKeyId(), tenant: DEFAULT_TENANT, name: 'root', scopes: ALL_SCOPES });
+    await apiKeys.ensure(key, {
+      id: rootKeyId(),
+      tenant: DEFAULT_TENANT,
+      name: 'root',
+      scopes: ALL_SCOPES,
+    });
     if (!configured) process.stdout.write(`\n  API key (shown this once): ${key}\n\n`);
     else log.info('the configured root key is in place');
   }

@@ -15,7 +15,11 @@ export interface Config {
   readonly api: { readonly host: string; readonly port: number };
   readonly auth: { readonly mode: 'keys' | 'off'; readonly rootKey: Secret | null };
   /** Null: nobody named one; `npm start` brings up what is missing. */
-  readonly database: { readonly url: Secret | null; readonly poolMin: number; readonly poolMax: number };
+  readonly database: {
+    readonly url: Secret | null;
+    readonly poolMin: number;
+    readonly poolMax: number;
+  };
   readonly redis: { readonly url: Secret | null; readonly prefix: string };
   readonly temporal: {
     readonly address: string | null;
@@ -25,7 +29,10 @@ export interface Config {
     readonly taskQueue: string;
     readonly maxCachedWorkflows: number;
   };
-  readonly connectors: { readonly fileRoots: readonly string[]; readonly stdioAllow: readonly string[] };
+  readonly connectors: {
+    readonly fileRoots: readonly string[];
+    readonly stdioAllow: readonly string[];
+  };
   readonly context: { readonly maxBytes: number };
   readonly sync: { readonly pulseMs: number };
   readonly rateLimit: { readonly maxRequests: number; readonly windowMs: number };
@@ -42,11 +49,17 @@ type Values = Readonly<Record<string, unknown>>;
 export function loadConfig(env: NodeJS.ProcessEnv, file: string = CONFIG_FILE): Config {
   const faults: FieldError[] = [];
   const fromFile = flatten(readFile(file, file === CONFIG_FILE), faults);
-  const values = Object.fromEntries(SETTINGS.map((setting) => [setting.path, valueOf(setting, { env, fromFile, faults })]));
+  const values = Object.fromEntries(
+    SETTINGS.map((setting) => [setting.path, valueOf(setting, { env, fromFile, faults })]),
+  );
   checkTogether(values, faults);
   if (faults.length > 0) {
     const list = faults.map((fault) => `  ${fault.pointer}: ${fault.detail}`).join('\n');
-    throw new AppError('CONFIG_INVALID', `the configuration has ${faults.length} fault(s):\n${list}`, { errors: faults });
+    throw new AppError(
+      'CONFIG_INVALID',
+      `the configuration has ${faults.length} fault(s):\n${list}`,
+      { errors: faults },
+    );
   }
   return deepFreeze(configOf(values));
 }
@@ -57,7 +70,9 @@ function readFile(file: string, mayBeMissing: boolean): unknown {
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (isMissing && mayBeMissing) return {};
-    throw new AppError('CONFIG_INVALID', `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new AppError('CONFIG_INVALID', `${file} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -67,10 +82,17 @@ function flatten(tree: unknown, faults: FieldError[], path = ''): Values {
   if (path !== '' && known.includes(path)) return { [path]: tree };
   const isBranch = path === '' || known.some((name) => name.startsWith(`${path}.`));
   if (!isBranch || typeof tree !== 'object' || tree === null || Array.isArray(tree)) {
-    faults.push({ pointer: path || 'the file', detail: isBranch ? 'must hold keys below it' : `is not a setting; did you mean ${nearest(path, known)}?` });
+    faults.push({
+      pointer: path || 'the file',
+      detail: isBranch
+        ? 'must hold keys below it'
+        : `is not a setting; did you mean ${nearest(path, known)}?`,
+    });
     return {};
   }
-  const parts = Object.entries(tree).map(([name, below]) => flatten(below, faults, path ? `${path}.${name}` : name));
+  const parts = Object.entries(tree).map(([name, below]) =>
+    flatten(below, faults, path ? `${path}.${name}` : name),
+  );
   return Object.assign({}, ...parts) as Values;
 }
 
@@ -86,7 +108,10 @@ function valueOf(
   if (parsed.success) return parsed.data;
   const where = isFromEnv ? `${setting.env} (${setting.path})` : setting.path;
   const shown = setting.isSecret ? '' : ` (it is ${JSON.stringify(given)})`;
-  sources.faults.push({ pointer: where, detail: `${parsed.error.issues.map((issue) => issue.message).join('; ')}${shown}` });
+  sources.faults.push({
+    pointer: where,
+    detail: `${parsed.error.issues.map((issue) => issue.message).join('; ')}${shown}`,
+  });
   return setting.fallback;
 }
 
@@ -99,7 +124,8 @@ function checkTogether(values: Values, faults: FieldError[]): void {
     });
   }
   for (const root of values['connectors.fileRoots'] as string[]) {
-    if (resolve(root) !== root.replace(/(.)\/$/, '$1')) faults.push({ pointer: 'connectors.fileRoots', detail: `${root} must be an absolute path` });
+    if (resolve(root) !== root.replace(/(.)\/$/, '$1'))
+      faults.push({ pointer: 'connectors.fileRoots', detail: `${root} must be an absolute path` });
   }
 }
 
@@ -110,7 +136,8 @@ export function isLoopback(host: string): boolean {
 
 function configOf(values: Values): Config {
   const get = <T>(path: (typeof SETTINGS)[number]['path']): T => values[path] as T;
-  const secret = (value: string | null): Secret | null => (value === null ? null : new Secret(value));
+  const secret = (value: string | null): Secret | null =>
+    value === null ? null : new Secret(value);
   return {
     home: resolve(get<string>('home')),
     api: { host: get('api.host'), port: get('api.port') },
@@ -120,7 +147,10 @@ function configOf(values: Values): Config {
       poolMin: get('database.pool.min'),
       poolMax: get('database.pool.max'),
     },
-    redis: { url: secret(redisUrl(get('redis.url'), get('redis.password'))), prefix: get('redis.prefix') },
+    redis: {
+      url: secret(redisUrl(get('redis.url'), get('redis.password'))),
+      prefix: get('redis.prefix'),
+    },
     temporal: {
       address: get('temporal.address'),
       namespace: get('temporal.namespace'),
@@ -129,7 +159,10 @@ function configOf(values: Values): Config {
       taskQueue: get('temporal.taskQueue'),
       maxCachedWorkflows: get('temporal.maxCachedWorkflows'),
     },
-    connectors: { fileRoots: get('connectors.fileRoots'), stdioAllow: get('connectors.stdioAllow') },
+    connectors: {
+      fileRoots: get('connectors.fileRoots'),
+      stdioAllow: get('connectors.stdioAllow'),
+    },
     context: { maxBytes: get('context.maxBytes') },
     sync: { pulseMs: get('sync.pulseMs') },
     rateLimit: { maxRequests: get('rateLimit.maxRequests'), windowMs: get('rateLimit.windowMs') },
@@ -158,7 +191,9 @@ function redisUrl(url: string | null, password: string | null): string | null {
 }
 
 function nearest(path: string, known: readonly string[]): string {
-  const score = (name: string): number => [...path].filter((char, at) => name[at] === char).length - Math.abs(name.length - path.length) / 10;
+  const score = (name: string): number =>
+    [...path].filter((char, at) => name[at] === char).length -
+    Math.abs(name.length - path.length) / 10;
   return known.reduce((best, name) => (score(name) > score(best) ? name : best));
 }
 

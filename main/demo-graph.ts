@@ -28,10 +28,24 @@ const relation = (from: string, relationType: string, to: string): Relation => (
 });
 
 export const DEMO_GRAPH: readonly (Entity | Relation)[] = [
-  entity('Maya Chen', 'person', ['Leads the billing team', 'Prefers short pull requests', 'Reviews on Tuesdays and Thursdays']),
-  entity('Billing Service', 'service', ['Written in TypeScript', 'Charges are idempotent by invoice id', 'Deploys on every merge to main']),
-  entity('Ledger Database', 'database', ['Postgres 15 with logical replication', 'Money is stored as integer cents']),
-  entity('Preferences', 'section', ['Answer in British English', 'Show the failing test before the fix']),
+  entity('Maya Chen', 'person', [
+    'Leads the billing team',
+    'Prefers short pull requests',
+    'Reviews on Tuesdays and Thursdays',
+  ]),
+  entity('Billing Service', 'service', [
+    'Written in TypeScript',
+    'Charges are idempotent by invoice id',
+    'Deploys on every merge to main',
+  ]),
+  entity('Ledger Database', 'database', [
+    'Postgres 15 with logical replication',
+    'Money is stored as integer cents',
+  ]),
+  entity('Preferences', 'section', [
+    'Answer in British English',
+    'Show the failing test before the fix',
+  ]),
   relation('Maya Chen', 'owns', 'Billing Service'),
   relation('Billing Service', 'writes_to', 'Ledger Database'),
 ];

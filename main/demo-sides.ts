@@ -12,7 +12,7 @@ export type Side = ReadonlyMap<string, Memory>;
 export async function readSide({ pool }: Services, link: Link): Promise<Side> {
   const connector = await pool.get(DEMO_CALLER.tenant, link);
   const entries: RemoteEntry[] = [];
-  for (let page: string | null = null, isLast = false; !isLast; ) {
+  for (let page: string | null = null, isLast = false; !isLast;) {
     const got = await connector.observe({ since: null, page });
     entries.push(...got.entries);
     page = got.nextPage;

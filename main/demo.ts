@@ -63,7 +63,12 @@ export async function linkDemo(store: FullStore, demo: DemoWorkspace): Promise<L
   ];
 }
 
-async function ensureLink(store: FullStore, name: string, connector: string, config: JsonObject): Promise<Link> {
+async function ensureLink(
+  store: FullStore,
+  name: string,
+  connector: string,
+  config: JsonObject,
+): Promise<Link> {
   const known = (await store.links.list(DEMO_CALLER)).find((link) => link.name === `demo-${name}`);
   if (known) return known;
   return store.links.create(DEMO_CALLER, {

@@ -7,7 +7,10 @@ import type { Lifecycle } from './lifecycle.ts';
 import { channelOf, type Services } from './services.ts';
 
 /** Starts the relay and the queues. Answers the maintenance side, for the queue board. */
-export async function startJobWorker(services: Services, lifecycle: Lifecycle): Promise<Maintenance> {
+export async function startJobWorker(
+  services: Services,
+  lifecycle: Lifecycle,
+): Promise<Maintenance> {
   const { config, log, store, wake, redisUrl, committed } = services;
   const maintenance = await startMaintenance({
     connection: connectionOf(redisUrl),
@@ -22,9 +25,11 @@ export async function startJobWorker(services: Services, lifecycle: Lifecycle): 
   const subscriber = new Redis(redisUrl);
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
   subscriber.on('message', relay.nudge);
-  subscriber.subscribe(channelOf(config)).catch((error: unknown) =>
-    log.warn({ error: messageOf(error) }, 'announcements are not heard; the relay polls'),
-  );
+  subscriber
+    .subscribe(channelOf(config))
+    .catch((error: unknown) =>
+      log.warn({ error: messageOf(error) }, 'announcements are not heard; the relay polls'),
+    );
   lifecycle.add({
     name: 'relay',
     async stop() {

@@ -114,7 +114,11 @@ async function connectTemporal(config: Config): Promise<Connection> {
   try {
     return await Connection.connect({ address, ...(apiKey ? { apiKey, tls: true } : {}) });
   } catch (error) {
-    throw new AppError('UNAVAILABLE', `Temporal does not answer at ${address}: ${messageOf(error)}`, { cause: error });
+    throw new AppError(
+      'UNAVAILABLE',
+      `Temporal does not answer at ${address}: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -128,10 +132,16 @@ function createRedis(url: string, log: Logger): Redis {
 function readSecret(name: string): string {
   const value = process.env[name];
   if (value) return value;
-  throw new AppError('VALIDATION', `the link refers to the environment variable ${name}, which is not set`);
+  throw new AppError(
+    'VALIDATION',
+    `the link refers to the environment variable ${name}, which is not set`,
+  );
 }
 
 function needed(value: string | null | undefined, name: string): string {
   if (value) return value;
-  throw new AppError('CONFIG_INVALID', `${name} is not set; \`npm start\` brings up what is missing, a single role needs it named`);
+  throw new AppError(
+    'CONFIG_INVALID',
+    `${name} is not set; \`npm start\` brings up what is missing, a single role needs it named`,
+  );
 }

@@ -84,7 +84,8 @@ function optionsOf(args: readonly string[]): Options | null {
       process.stdout.write(USAGE);
       return null;
     }
-    if (values.check && values['no-demo']) throw new Error('--check needs the sample workspace; leave --no-demo out');
+    if (values.check && values['no-demo'])
+      throw new Error('--check needs the sample workspace; leave --no-demo out');
     return { isDemo: !values['no-demo'], isCheck: values.check, file: values.config };
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n\n${USAGE}`);
@@ -137,7 +138,10 @@ function withDemo(config: Config, demo: DemoWorkspace | null): Config {
 }
 
 /** Starts the servers nobody named and puts their addresses into the configuration. */
-async function bringUp(config: Config, around: Surroundings): Promise<{ stack: Stack; config: Config }> {
+async function bringUp(
+  config: Config,
+  around: Surroundings,
+): Promise<{ stack: Stack; config: Config }> {
   const { terminal, lifecycle, signal } = around;
   terminal.heading('Starting Syncline');
   mkdirSync(config.home, { recursive: true });
@@ -151,7 +155,8 @@ async function bringUp(config: Config, around: Surroundings): Promise<{ stack: S
     report: ({ server, state, message, elapsedMs }) => {
       if (state === 'ready') terminal.done(`${server}: ${message}`, elapsedMs);
       else if (state === 'failed') terminal.problem(`${server}: ${message}`);
-      else if (state === 'installing' || state === 'waiting') terminal.note(`${server}: ${message}`);
+      else if (state === 'installing' || state === 'waiting')
+        terminal.note(`${server}: ${message}`);
     },
     signal,
   });
@@ -161,7 +166,9 @@ async function bringUp(config: Config, around: Surroundings): Promise<{ stack: S
     stack,
     config: {
       ...config,
-      database: postgres ? { ...config.database, url: new Secret(postgres.address) } : config.database,
+      database: postgres
+        ? { ...config.database, url: new Secret(postgres.address) }
+        : config.database,
       redis: redis ? { ...config.redis, url: new Secret(redis.address) } : config.redis,
       temporal: temporal
         ? { ...config.temporal, address: temporal.address, uiUrl: stack.temporalUiUrl }
@@ -171,7 +178,11 @@ async function bringUp(config: Config, around: Surroundings): Promise<{ stack: S
 }
 
 /** Links the sample (the first time), waits until both sides agree, and shows them. */
-async function showDemo(services: Services, demo: DemoWorkspace, terminal: Terminal): Promise<boolean> {
+async function showDemo(
+  services: Services,
+  demo: DemoWorkspace,
+  terminal: Terminal,
+): Promise<boolean> {
   const began = performance.now();
   const links = await linkDemo(services.store, demo);
   const before = await bothSides(services, links);
@@ -211,13 +222,18 @@ async function untilAgreed(services: Services, links: readonly Link[]): Promise<
 /** Whether a link waits for a person, so that waiting any longer is pointless. */
 async function isHeldUp({ store }: Services, links: readonly Link[]): Promise<boolean> {
   const now = await Promise.all(links.map((link) => store.links.status(DEMO_CALLER, link.id)));
-  return now.some((status) => status.state === 'parked' || status.state === 'paused' || status.conflicts > 0);
+  return now.some(
+    (status) => status.state === 'parked' || status.state === 'paused' || status.conflicts > 0,
+  );
 }
 
 async function explain({ store }: Services, links: readonly Link[]): Promise<string> {
   const told = await Promise.all(
     links.map(async (link) => {
-      const { state, conflicts, quarantined, guard } = await store.links.status(DEMO_CALLER, link.id);
+      const { state, conflicts, quarantined, guard } = await store.links.status(
+        DEMO_CALLER,
+        link.id,
+      );
       return `${link.name}: ${guard?.reason ?? `${state}, ${conflicts} conflicts, ${quarantined} quarantined`}`;
     }),
   );
@@ -230,7 +246,9 @@ function showSides(terminal: Terminal, before: BothSides, after: BothSides): voi
     ['item', 'memories.md before', 'MCP before', 'memories.md now', 'MCP now'],
     names.map((name) => [
       name,
-      ...[before.factory, before.memory, after.factory, after.memory].map((side) => sizeOf(side.get(name))),
+      ...[before.factory, before.memory, after.factory, after.memory].map((side) =>
+        sizeOf(side.get(name)),
+      ),
     ]),
   );
 }

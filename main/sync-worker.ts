@@ -47,7 +47,9 @@ export async function startSyncWorker(
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
   const running = worker.run();
-  running.catch((error: unknown) => log.error({ error: messageOf(error) }, 'the Temporal worker broke'));
+  running.catch((error: unknown) =>
+    log.error({ error: messageOf(error) }, 'the Temporal worker broke'),
+  );
   lifecycle.add({
     name: 'sync worker',
     deadlineMs: STOP_DEADLINE_MS,
@@ -85,7 +87,9 @@ function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
   const bundle = `${packageRoot}/dist/workflow-bundle.js`;
   if (isBuilt && existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
   return {
-    workflowsPath: fileURLToPath(new URL(isBuilt ? '../workflows/index.js' : '../workflows/index.ts', import.meta.url)),
+    workflowsPath: fileURLToPath(
+      new URL(isBuilt ? '../workflows/index.js' : '../workflows/index.ts', import.meta.url),
+    ),
   };
 }
 
@@ -113,7 +117,11 @@ function installRuntime({ log }: Services): void {
   }
 }
 
-function forward(log: Services['log'], level: string, line: { message: string; meta: object | undefined }): void {
+function forward(
+  log: Services['log'],
+  level: string,
+  line: { message: string; meta: object | undefined },
+): void {
   const method = level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : 'debug';
   log[method](line.meta ?? {}, line.message);
 }
@@ -138,8 +146,6 @@ async function ensurePulse({ client, config }: Services): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    await client.schedule
-      .getHandle(scheduleId)
-      .update((previous) => ({ ...previous, spec }));
+    await client.schedule.getHandle(scheduleId).update((previous) => ({ ...previous, spec }));
   }
 }

@@ -41,10 +41,15 @@ const WORTH_SAYING = [
 ] as const;
 
 function runLine(pass: PassToken, { status, counters, phases, guard, error }: PassOutcome): string {
-  const counts = WORTH_SAYING.filter(([name]) => counters[name] > 0).map(([name, word]) => `${counters[name]} ${word}`);
+  const counts = WORTH_SAYING.filter(([name]) => counters[name] > 0).map(
+    ([name, word]) => `${counters[name]} ${word}`,
+  );
   const totalMs = Object.values(phases).reduce((sum, ms) => sum + ms, 0);
-  const mark = status === 'settled' ? pc.green('✓') : status === 'parked' ? pc.yellow('‖') : pc.red('✗');
-  const told = guard?.reason ?? (error ? `${error.code}: ${error.detail}` : counts.join(', ') || 'nothing to write');
+  const mark =
+    status === 'settled' ? pc.green('✓') : status === 'parked' ? pc.yellow('‖') : pc.red('✗');
+  const told =
+    guard?.reason ??
+    (error ? `${error.code}: ${error.detail}` : counts.join(', ') || 'nothing to write');
   const time = new Date(pass.startedAtMs).toTimeString().slice(0, 8);
   return `${pc.dim(time)} ${mark} ${pass.linkName.padEnd(14)} ${pc.dim(`[${pass.trigger}]`)} ${told} ${pc.dim(`${totalMs} ms`)}`;
 }

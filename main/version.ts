@@ -2,4 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { packageRoot } from './package-root.ts';
 
-export const VERSION = (JSON.parse(readFileSync(`${packageRoot}/package.json`, 'utf8')) as { version: string }).version;
+export const VERSION = (
+  JSON.parse(readFileSync(`${packageRoot}/package.json`, 'utf8')) as { version: string }
+).version;

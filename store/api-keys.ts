@@ -43,7 +43,9 @@ export function createApiKeys(database: Database): ApiKeys {
     },
     async hasAny(tenant) {
       const rows = await database.withTenant(tenant, (tx) =>
-        tx.query(`SELECT 1 FROM api_keys WHERE tenant_id = current_setting('app.tenant') AND revoked_at IS NULL LIMIT 1`),
+        tx.query(
+          `SELECT 1 FROM api_keys WHERE tenant_id = current_setting('app.tenant') AND revoked_at IS NULL LIMIT 1`,
+        ),
       );
       return rows.length > 0;
     },

@@ -60,7 +60,12 @@ export function createConflictStore(deps: ConflictStoreDeps): ConflictStore {
     async list(caller, { linkId, status, limit, cursor }) {
       const after = cursor === undefined ? [null, null] : unpackCursor(cursor, 2);
       return database.withTenant(caller.tenant, async (tx) => {
-        const rows = await tx.query<ConflictRow>(LIST, [linkId ?? null, status ?? null, ...after, limit + 1]);
+        const rows = await tx.query<ConflictRow>(LIST, [
+          linkId ?? null,
+          status ?? null,
+          ...after,
+          limit + 1,
+        ]);
         const bodies = await loadBodies(tx, rows.flatMap(hashesOf));
         return pageOf(rows, limit, {
           item: (row) => conflictOf(row, bodies),
@@ -79,7 +84,11 @@ export function createConflictStore(deps: ConflictStoreDeps): ConflictStore {
         const item = await requireUnmoved(tx, row);
         const conflict = conflictOf(row, await loadBodies(tx, hashesOf(row)));
         const value = chosenValue(conflict, item.kind, resolution);
-        await writeResolution(tx, { row, conflict, value, item, by: resolution.by ?? caller.actor }, clock);
+        await writeResolution(
+          tx,
+          { row, conflict, value, item, by: resolution.by ?? caller.actor },
+          clock,
+        );
         await recordAudit(tx, caller, {
           action: 'conflict.resolve',
           target: id,
@@ -127,7 +136,8 @@ function chosenValue(
     case 'base':
       return conflict.base;
     case 'merged':
-      if (conflict.proposal === null) throw invalid('/choice', 'this conflict has no merged proposal');
+      if (conflict.proposal === null)
+        throw invalid('/choice', 'this conflict has no merged proposal');
       return conflict.proposal;
     case 'value':
       if (resolution.value === undefined) throw invalid('/value', 'choice "value" needs a value');
@@ -139,7 +149,10 @@ function validItem(kind: ItemKind, value: Json): Json {
   const parsed = (kind === 'memory' ? memorySchema : documentSchema).safeParse(value);
   if (parsed.success) return value;
   const [issue] = parsed.error.issues;
-  throw invalid(`/value/${issue?.path.join('/') ?? ''}`, `not a ${kind}: ${issue?.message ?? 'wrong shape'}`);
+  throw invalid(
+    `/value/${issue?.path.join('/') ?? ''}`,
+    `not a ${kind}: ${issue?.message ?? 'wrong shape'}`,
+  );
 }
 
 /**
@@ -208,7 +221,9 @@ async function selectConflict(tx: Transaction, id: ConflictId, lock: string): Pr
 }
 
 function hashesOf(row: ConflictRow): Hash[] {
-  return [row.base_hash, row.hub_hash, row.remote_hash, row.proposal_hash].filter((h) => h !== null);
+  return [row.base_hash, row.hub_hash, row.remote_hash, row.proposal_hash].filter(
+    (h) => h !== null,
+  );
 }
 
 function conflictOf(row: ConflictRow, bodies: ReadonlyMap<Hash, Json>): Conflict {

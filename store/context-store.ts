@@ -3,7 +3,13 @@
  * change-feed row and outbox row. Version numbers of a key never repeat, not even after a delete.
  */
 import type { Clock } from '../domain/clock.ts';
-import type { Caller, Context, ContextEnvelope, ContextOptions, VersionRow } from '../domain/context.ts';
+import type {
+  Caller,
+  Context,
+  ContextEnvelope,
+  ContextOptions,
+  VersionRow,
+} from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ContextKey } from '../domain/ids.ts';
@@ -43,7 +49,10 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
   async function bodyOf(data: Json, compress: boolean | undefined): Promise<Body> {
     const body = await encodeBody(data, compress);
     if (body.size <= maxContextBytes) return body;
-    throw new AppError('CONTEXT_TOO_LARGE', `data has ${body.size} bytes, at most ${maxContextBytes} are allowed`);
+    throw new AppError(
+      'CONTEXT_TOO_LARGE',
+      `data has ${body.size} bytes, at most ${maxContextBytes} are allowed`,
+    );
   }
 
   async function write<T>(caller: Caller, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -221,9 +230,13 @@ async function combine(
 function requireVersion(live: ContextRow | null, ifVersion: number | undefined): void {
   const currentVersion = live?.version ?? 0;
   if (ifVersion === undefined || ifVersion === currentVersion) return;
-  throw new AppError('VERSION_CONFLICT', `the current version is ${currentVersion}, not ${ifVersion}`, {
-    extra: { currentVersion },
-  });
+  throw new AppError(
+    'VERSION_CONFLICT',
+    `the current version is ${currentVersion}, not ${ifVersion}`,
+    {
+      extra: { currentVersion },
+    },
+  );
 }
 
 function writeOf(

@@ -126,7 +126,11 @@ export interface LinkStore {
    * Changes the given members. A change of scope, direction, strategy or guards opens a new epoch.
    * @throws AppError LINK_NOT_FOUND, VALIDATION
    */
-  patch(caller: Caller, id: LinkId, changes: Partial<Omit<NewLink, 'connector' | 'config'>>): Promise<Link>;
+  patch(
+    caller: Caller,
+    id: LinkId,
+    changes: Partial<Omit<NewLink, 'connector' | 'config'>>,
+  ): Promise<Link>;
   pause(caller: Caller, id: LinkId): Promise<Link>;
   resume(caller: Caller, id: LinkId): Promise<Link>;
   /** New epoch: forgets every base, deletes nothing. */

@@ -124,8 +124,12 @@ function translate(error: unknown): unknown {
   if (error instanceof AppError) return error;
   const state = sqlStateOf(error);
   const isConnection =
-    state.startsWith('08') || state.startsWith('57P') || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND)/.test(state);
-  const isPool = /timeout exceeded when trying to connect|Connection terminated/.test(messageOf(error));
+    state.startsWith('08') ||
+    state.startsWith('57P') ||
+    /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND)/.test(state);
+  const isPool = /timeout exceeded when trying to connect|Connection terminated/.test(
+    messageOf(error),
+  );
   if (!isConnection && !isPool) return error;
   return new AppError('UNAVAILABLE', 'Postgres does not answer', { retryable: true, cause: error });
 }

@@ -4,7 +4,16 @@ import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { IdSource, LinkId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
-import type { Direction, GuardConfig, GuardTrip, Link, LinkState, Strategy, StrategyRule, Trigger } from '../domain/link.ts';
+import type {
+  Direction,
+  GuardConfig,
+  GuardTrip,
+  Link,
+  LinkState,
+  Strategy,
+  StrategyRule,
+  Trigger,
+} from '../domain/link.ts';
 import { recordAudit } from './audit.ts';
 import type { LinkStatus, LinkStore, NewLink } from './contract.ts';
 import { sqlStateOf, type Database, type Transaction } from './database.ts';
@@ -63,9 +72,11 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
     async create(caller, link) {
       const id = newId() as LinkId;
       const row = await database.withTenant(caller.tenant, async (tx) => {
-        await tx.query(INSERT_LINK, [id, ...policyValues(link), link.connector, link.config]).catch((error: unknown) => {
-          throw translateDuplicate(error, link.name);
-        });
+        await tx
+          .query(INSERT_LINK, [id, ...policyValues(link), link.connector, link.config])
+          .catch((error: unknown) => {
+            throw translateDuplicate(error, link.name);
+          });
         await recordAudit(tx, caller, { action: 'link.create', target: id });
         await wakeLink(tx, id);
         return lockLink(tx, id);
@@ -93,7 +104,10 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
     async remove(caller, id) {
       await database.withTenant(caller.tenant, async (tx) => {
         await lockLink(tx, id);
-        await tx.query(`DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`, [id]);
+        await tx.query(
+          `DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+          [id],
+        );
         await recordAudit(tx, caller, { action: 'link.remove', target: id });
         await wakeLink(tx, id);
       });
@@ -106,11 +120,9 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
         apply: async (tx, row) => {
           const before = linkOf(row);
           const after = { ...before, ...changes };
-          await tx
-            .query(UPDATE_POLICY, [id, ...policyValues(after)])
-            .catch((error: unknown) => {
-              throw translateDuplicate(error, after.name);
-            });
+          await tx.query(UPDATE_POLICY, [id, ...policyValues(after)]).catch((error: unknown) => {
+            throw translateDuplicate(error, after.name);
+          });
           if (policyText(before) !== policyText(after)) await openEpoch(tx, id, after.scope.prefix);
         },
       }),
@@ -138,10 +150,11 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
 
     async quarantined(caller, id) {
       const rows = await database.withTenant(caller.tenant, (tx) =>
-        tx.query<{ key: string; remote_id: string | null; fault: { code: string; detail: string } | null }>(
-          SELECT_QUARANTINED,
-          [id],
-        ),
+        tx.query<{
+          key: string;
+          remote_id: string | null;
+          fault: { code: string; detail: string } | null;
+        }>(SELECT_QUARANTINED, [id]),
       );
       return rows.map((row) => ({
         key: row.key,

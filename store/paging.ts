@@ -10,7 +10,8 @@ export function packCursor(values: readonly (string | number)[]): string {
 export function unpackCursor(cursor: string, length: number): (string | number)[] {
   try {
     const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(values) && values.length === length && values.every(isSortValue)) return values;
+    if (Array.isArray(values) && values.length === length && values.every(isSortValue))
+      return values;
   } catch {
     // Falls through: whatever is wrong with it, it is not a cursor of ours.
   }
@@ -29,6 +30,7 @@ export function pageOf<Row, Item>(
 ): { items: Item[]; nextCursor: string | null } {
   const kept = rows.slice(0, limit);
   const last = kept.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? packCursor(sortValues(last)) : null;
+  const nextCursor =
+    rows.length > limit && last !== undefined ? packCursor(sortValues(last)) : null;
   return { items: kept.map(item), nextCursor };
 }

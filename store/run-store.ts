@@ -3,7 +3,13 @@ import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { IdSource, LinkId, RunId } from '../domain/ids.ts';
-import { NO_COUNTS, type GuardTrip, type Run, type RunCounters, type RunStatus } from '../domain/link.ts';
+import {
+  NO_COUNTS,
+  type GuardTrip,
+  type Run,
+  type RunCounters,
+  type RunStatus,
+} from '../domain/link.ts';
 import { recordAudit } from './audit.ts';
 import { loadBodies } from './blobs.ts';
 import type { RunOp, RunStore } from './contract.ts';
@@ -43,7 +49,8 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
     async request(caller, linkId, reason) {
       const run = await database.withTenant(caller.tenant, async (tx) => {
         const link = await lockLink(tx, linkId);
-        if (link.state === 'paused') throw new AppError('LINK_PAUSED', `link ${link.name} is paused`);
+        if (link.state === 'paused')
+          throw new AppError('LINK_PAUSED', `link ${link.name} is paused`);
         await wakeLink(tx, linkId);
         const [waiting] = await tx.query<RunRow>(SELECT_WAITING, [linkId]);
         if (waiting) return waiting;
@@ -75,17 +82,15 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
         const rows = await tx.query<OpViewRow>(SELECT_OPS, [id, limit]);
         const bodies = await loadBodies(tx, rows.flatMap(hashesOf));
         const body = (hash: Hash | null) => (hash ? (bodies.get(hash) ?? null) : null);
-        return rows.map(
-          (row): RunOp => ({
-            op: row.action,
-            side: row.side,
-            key: row.key,
-            reason: row.detail ?? row.reason,
-            state: row.state,
-            before: body(row.side === 'hub' ? row.hub_hash : row.remote_hash),
-            after: body(row.side === 'hub' ? row.hub_after : row.remote_after),
-          }),
-        );
+        return rows.map((row): RunOp => ({
+          op: row.action,
+          side: row.side,
+          key: row.key,
+          reason: row.detail ?? row.reason,
+          state: row.state,
+          before: body(row.side === 'hub' ? row.hub_hash : row.remote_hash),
+          after: body(row.side === 'hub' ? row.hub_after : row.remote_after),
+        }));
       });
     },
 
@@ -162,7 +167,8 @@ async function selectRun(tx: Transaction, id: RunId): Promise<RunRow> {
 function requireApprovable(row: RunRow | undefined, nowMs: number): asserts row is RunRow {
   if (!row) throw new AppError('PLAN_NOT_FOUND', 'there is no such plan');
   if (row.approved_at) throw new AppError('PLAN_ALREADY_EXECUTED', 'the plan was approved before');
-  if (row.status !== 'parked') throw new AppError('PLAN_NOT_FOUND', 'that run is not parked; it has no plan to approve');
+  if (row.status !== 'parked')
+    throw new AppError('PLAN_NOT_FOUND', 'that run is not parked; it has no plan to approve');
   if (nowMs - row.started_at.getTime() > PLAN_LIFE_MS) {
     throw new AppError('PLAN_EXPIRED', 'the plan is older than 7 days');
   }

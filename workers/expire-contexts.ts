@@ -6,7 +6,7 @@ const BATCH = 500;
 /** Answers how many contexts expired. */
 export async function expireContexts(sweeps: Sweeps): Promise<{ expired: number }> {
   let expired = 0;
-  for (let last = BATCH; last === BATCH; ) {
+  for (let last = BATCH; last === BATCH;) {
     last = await sweeps.expireContexts(BATCH);
     expired += last;
   }

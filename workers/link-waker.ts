@@ -2,7 +2,12 @@
 import { WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import type { LinkRef } from '../store/contract.ts';
-import { SYNC_LINK, WAKE_SIGNAL, syncWorkflowId, type SyncLinkInput } from '../workflows/contract.ts';
+import {
+  SYNC_LINK,
+  WAKE_SIGNAL,
+  syncWorkflowId,
+  type SyncLinkInput,
+} from '../workflows/contract.ts';
 
 const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
 const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');

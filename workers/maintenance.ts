@@ -14,7 +14,10 @@ export interface MaintenanceDeps {
   /** Redis key prefix; apart per installation and per test. */
   readonly prefix: string;
   readonly sweeps: Sweeps;
-  readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
 }
 
 export interface Maintenance {
@@ -31,10 +34,15 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
     prefix,
     defaultJobOptions: { removeOnComplete: { count: 50 }, removeOnFail: { count: 200 } },
   });
-  const worker = new Worker(MAINTENANCE_QUEUE, (job: Job) => run(deps, job), { connection, prefix });
+  const worker = new Worker(MAINTENANCE_QUEUE, (job: Job) => run(deps, job), {
+    connection,
+    prefix,
+  });
   queue.on('error', (error) => log.warn({ error: error.message }, 'maintenance queue'));
   worker.on('error', (error) => log.warn({ error: error.message }, 'maintenance worker'));
-  worker.on('failed', (job, error) => log.warn({ job: job?.name, error: error.message }, 'a job failed'));
+  worker.on('failed', (job, error) =>
+    log.warn({ job: job?.name, error: error.message }, 'a job failed'),
+  );
   for (const name of JOB_NAMES) {
     await queue.upsertJobScheduler(name, { every: JOBS[name].everyMs }, { name, data: {} });
   }
@@ -60,4 +68,3 @@ async function run(deps: MaintenanceDeps, job: Job): Promise<unknown> {
 function deadline(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
-

@@ -30,7 +30,10 @@ export function startRelay(deps: RelayDeps): Relay {
     while (!state.isStopped) {
       state.isNudged = false;
       const sent = await relayOnce(deps).catch((error: unknown) => {
-        deps.log.warn({ error: messageOf(error) }, 'the outbox relay could not send; it tries again');
+        deps.log.warn(
+          { error: messageOf(error) },
+          'the outbox relay could not send; it tries again',
+        );
         return 0;
       });
       if (sent < BATCH && !hasReasonToGoOn()) await pause();

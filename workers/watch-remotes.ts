@@ -14,7 +14,10 @@ export interface WatchDeps {
   readonly linkOf: (ref: LinkRef) => Promise<Link | null>;
   readonly pool: ConnectorPool;
   readonly wake: (link: LinkRef, reason: string) => Promise<void>;
-  readonly log: { warn(fields: object, message: string): void; debug(fields: object, message: string): void };
+  readonly log: {
+    warn(fields: object, message: string): void;
+    debug(fields: object, message: string): void;
+  };
 }
 
 export interface RemoteWatcher {
@@ -63,7 +66,10 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
       const end = await connector.watch(() => void hint(ref));
       watches.set(name, { connector, end });
     } catch (error) {
-      deps.log.debug({ linkId: ref.linkId, error: messageOf(error) }, 'cannot watch this remote now');
+      deps.log.debug(
+        { linkId: ref.linkId, error: messageOf(error) },
+        'cannot watch this remote now',
+      );
     }
   }
 
@@ -71,7 +77,10 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
     try {
       await deps.wake(ref, 'remote change');
     } catch (error) {
-      deps.log.warn({ linkId: ref.linkId, error: messageOf(error) }, 'a hint was lost; the interval makes up for it');
+      deps.log.warn(
+        { linkId: ref.linkId, error: messageOf(error) },
+        'a hint was lost; the interval makes up for it',
+      );
     }
   }
 

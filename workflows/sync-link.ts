@@ -21,7 +21,14 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type { Executed, Observed, PassOutcome, PassToken, Planned, SyncActivities } from '../activities/contract.ts';
+import type {
+  Executed,
+  Observed,
+  PassOutcome,
+  PassToken,
+  Planned,
+  SyncActivities,
+} from '../activities/contract.ts';
 import { PROGRESS_QUERY, WAKE_SIGNAL, type SyncLinkInput, type SyncProgress } from './contract.ts';
 
 /** How long a quiet workflow stays, so that the next wake finds it warm. */
@@ -49,8 +56,10 @@ const ON_QUEUE = {
 } as const;
 
 /** The activities, inside the workflow task or on the queue, each with a line for the Temporal UI. */
-const inTask = (summary: string): SyncActivities => proxyLocalActivities<SyncActivities>({ ...IN_TASK, summary });
-const onQueue = (summary: string): SyncActivities => proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
+const inTask = (summary: string): SyncActivities =>
+  proxyLocalActivities<SyncActivities>({ ...IN_TASK, summary });
+const onQueue = (summary: string): SyncActivities =>
+  proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
 
 export async function syncLink(input: SyncLinkInput): Promise<void> {
   const state = { phase: 'starting', passes: 0, wakes: [] as string[] };
@@ -223,7 +232,10 @@ function report(pass: PassToken, outcome: PassOutcome): void {
     .map(([name, count]) => `${name} ${count}`)
     .join(' · ');
   const parked = guard ? `\n\n**Parked** (${guard.code}): ${guard.reason}` : '';
-  describe(`**${pass.linkName}** · ${pass.trigger} · ${outcome.status}\n\n${told}${parked}`, outcome.status);
+  describe(
+    `**${pass.linkName}** · ${pass.trigger} · ${outcome.status}\n\n${told}${parked}`,
+    outcome.status,
+  );
   upsertSearchAttributes([{ key: conflictCount, value: counters.conflicts }]);
 }
 

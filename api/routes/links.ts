@@ -8,13 +8,20 @@ import type { LinkPatch } from '../contract.ts';
 import type { ConnectorCatalog } from '../ports.ts';
 import { route, type Answer, type Route } from './route.ts';
 
-interface LinkDeps {
+interface GivenDeps {
   readonly links: LinkStore;
   readonly connectors: ConnectorCatalog;
 }
 
+interface LinkDeps extends GivenDeps {
+  /** Connector kind → grade; asked for once, because a catalogue does not change. */
+  readonly grades: ReadonlyMap<string, string>;
+}
+
 /** Links by id or name. */
-export function linkRoutes(deps: LinkDeps): readonly Route[] {
+export function linkRoutes(given: GivenDeps): readonly Route[] {
+  const grades = new Map(given.connectors.list().map(({ kind, grade }) => [kind, grade]));
+  const deps: LinkDeps = { ...given, grades };
   return [
     route(SYNC_CALLS.listConnectors, () => wholeList(deps.connectors.list())),
     createLink(deps),
@@ -112,7 +119,7 @@ const answerLink = (deps: LinkDeps, link: Link): Answer => ({
 const shown = (deps: LinkDeps, link: Link): object => ({ ...link, grade: gradeOf(deps, link) });
 
 function gradeOf(deps: LinkDeps, link: Link): string | null {
-  return deps.connectors.list().find((each) => each.kind === link.connector)?.grade ?? null;
+  return deps.grades.get(link.connector) ?? null;
 }
 
 /** A list short enough to be given whole, in the form of a page. */

@@ -10,7 +10,12 @@ import type { Json } from '../../domain/json.ts';
 import { loadBodies, saveBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { syncWrites } from '../sync-writes.ts';
-import { lockContexts, writeVersions, type ContextRow, type VersionWrite } from '../write-versions.ts';
+import {
+  lockContexts,
+  writeVersions,
+  type ContextRow,
+  type VersionWrite,
+} from '../write-versions.ts';
 import { QUARANTINE } from './observe.ts';
 import { withFence, type PassRef } from './pass.ts';
 import { closeConflicts } from './plan.ts';
@@ -68,9 +73,21 @@ export async function claimOps(
     const rows = await tx.query<OpRow>(SELECT_NEXT, [ref.runId, limit]);
     const stale = rows.filter((row) => !row.isFresh);
     const fresh = rows.filter((row) => row.isFresh);
-    await markOps(tx, ref, stale.map((row) => ({ seq: row.seq, state: 'stale', detail: 'a side has changed since the plan' })));
+    await markOps(
+      tx,
+      ref,
+      stale.map((row) => ({
+        seq: row.seq,
+        state: 'stale',
+        detail: 'a side has changed since the plan',
+      })),
+    );
     const intents = fresh.filter((row) => row.side !== 'hub');
-    await markOps(tx, ref, intents.map((row) => ({ seq: row.seq, state: 'intended', detail: null })));
+    await markOps(
+      tx,
+      ref,
+      intents.map((row) => ({ seq: row.seq, state: 'intended', detail: null })),
+    );
     return {
       ops: await withBodies(tx, fresh),
       stale: stale.length,
@@ -99,7 +116,9 @@ export async function openIntents(
 
 async function withBodies(tx: Transaction, rows: readonly OpRow[]): Promise<ClaimedOp[]> {
   const remote = rows.filter((row) => row.side !== 'hub');
-  const hashes = remote.flatMap((row) => [row.remoteAfter, row.remoteHash]).filter((h) => h !== null);
+  const hashes = remote
+    .flatMap((row) => [row.remoteAfter, row.remoteHash])
+    .filter((h) => h !== null);
   const bodies = await loadBodies(tx, hashes);
   const body = (hash: Hash | null): Json | null => (hash ? (bodies.get(hash) ?? null) : null);
   return rows.map(({ isFresh: _, ...row }) => ({
@@ -115,7 +134,11 @@ export type OpResult =
       readonly status: 'applied';
       readonly op: ClaimedOp;
       /** The remote's new id, version and body; null where the op does not write the remote. */
-      readonly remote: { readonly remoteId: RemoteId; readonly version: string | null; readonly body: Body | null } | null;
+      readonly remote: {
+        readonly remoteId: RemoteId;
+        readonly version: string | null;
+        readonly body: Body | null;
+      } | null;
     }
   /** Not written: the remote (or hub) moved on. `seen` is what the remote has now, where known. */
   | {
@@ -144,15 +167,34 @@ export async function settleOps(
 ): Promise<Settled> {
   return withFence(database, ref, async (tx) => {
     const { results } = batch;
-    const hub = await lockContexts(tx, results.map((result) => result.op.key));
+    const hub = await lockContexts(
+      tx,
+      results.map((result) => result.op.key),
+    );
     const judged = results.map((result) => judge(result, hub.get(result.op.key) ?? null));
-    await saveBodies(tx, judged.flatMap((j) => j.bodies));
+    await saveBodies(
+      tx,
+      judged.flatMap((j) => j.bodies),
+    );
     await writeHub(tx, ref, { judged, hub, ...batch });
-    await tx.query(SETTLE_ITEMS, [ref.linkId, JSON.stringify(judged.flatMap((j) => (j.item ? [j.item] : [])))]);
-    const faults = judged.flatMap((j) => (j.fault ? [{ key: j.result.op.key, fault: j.fault }] : []));
+    await tx.query(SETTLE_ITEMS, [
+      ref.linkId,
+      JSON.stringify(judged.flatMap((j) => (j.item ? [j.item] : []))),
+    ]);
+    const faults = judged.flatMap((j) =>
+      j.fault ? [{ key: j.result.op.key, fault: j.fault }] : [],
+    );
     if (faults.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(faults)]);
-    await closeConflicts(tx, ref, judged.filter((j) => j.state === 'done').map((j) => j.result.op.key));
-    await markOps(tx, ref, judged.map((j) => ({ seq: j.result.op.seq, state: j.state, detail: j.detail })));
+    await closeConflicts(
+      tx,
+      ref,
+      judged.filter((j) => j.state === 'done').map((j) => j.result.op.key),
+    );
+    await markOps(
+      tx,
+      ref,
+      judged.map((j) => ({ seq: j.result.op.seq, state: j.state, detail: j.detail })),
+    );
     const count = (state: string): number => judged.filter((j) => j.state === state).length;
     return { applied: count('done'), stale: count('stale'), failed: count('failed') };
   });
@@ -187,11 +229,14 @@ function judge(result: OpResult, hub: ContextRow | null): Judged {
   const { op, remote } = result;
   const isHubFresh = (hub?.version ?? 0) === op.hubVersion;
   const bodies = remote?.body ? [remote.body] : [];
-  if (op.side === 'hub' && !isHubFresh) return { ...base, state: 'stale', detail: 'the hub has changed since the plan' };
+  if (op.side === 'hub' && !isHubFresh)
+    return { ...base, state: 'stale', detail: 'the hub has changed since the plan' };
   // The remote was written and then the hub moved: what the remote now descends from is the hub
   // version the op was planned on, so that is the base; the hub's newer edit stays dirty.
-  if (!isHubFresh) return { ...base, state: 'done', item: settledItem(op, remote, 'hub-moved'), bodies };
-  const keepsLoser = op.side !== 'hub' && op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
+  if (!isHubFresh)
+    return { ...base, state: 'done', item: settledItem(op, remote, 'hub-moved'), bodies };
+  const keepsLoser =
+    op.side !== 'hub' && op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
   return {
     ...base,
     state: 'done',
@@ -204,7 +249,11 @@ function judge(result: OpResult, hub: ContextRow | null): Judged {
 type RemoteAfter = Extract<OpResult, { status: 'applied' }>['remote'];
 
 /** The item's row once its op is settled. */
-function settledItem(op: ClaimedOp, remote: RemoteAfter, how: 'plain' | 'loser-kept' | 'hub-moved'): object {
+function settledItem(
+  op: ClaimedOp,
+  remote: RemoteAfter,
+  how: 'plain' | 'loser-kept' | 'hub-moved',
+): object {
   const remoteHash = remote ? (remote.body?.hash ?? null) : op.remoteHash;
   const writesHub = op.side !== 'remote';
   const hubHash = writesHub && how !== 'hub-moved' ? op.hubAfter : op.hubHash;
@@ -261,12 +310,20 @@ WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key =
 async function writeHub(
   tx: Transaction,
   ref: PassRef,
-  batch: { judged: readonly Judged[]; hub: ReadonlyMap<ContextKey, ContextRow>; linkName: string; at: Date },
+  batch: {
+    judged: readonly Judged[];
+    hub: ReadonlyMap<ContextKey, ContextRow>;
+    linkName: string;
+    at: Date;
+  },
 ): Promise<void> {
   const writing = batch.judged.filter((j) => j.writesHub).map((j) => j.result.op);
   if (writing.length === 0) return;
   // Bodies were stored when they were observed or merged; a version needs only their measure.
-  const sizes = await storedBodies(tx, writing.flatMap((op) => [op.hubAfter, op.hubHash, op.remoteHash]));
+  const sizes = await storedBodies(
+    tx,
+    writing.flatMap((op) => [op.hubAfter, op.hubHash, op.remoteHash]),
+  );
   const writes = writing.flatMap((op): VersionWrite[] => {
     const losing = op.side !== 'hub' && op.remoteHash !== op.baseRemoteHash ? op.remoteHash : null;
     const after = op.side === 'remote' ? op.hubHash : op.hubAfter;
@@ -287,7 +344,10 @@ async function writeHub(
 }
 
 /** Measures of stored bodies; the bytes stay where they are. */
-async function storedBodies(tx: Transaction, hashes: readonly (Hash | null)[]): Promise<Map<Hash, Body>> {
+async function storedBodies(
+  tx: Transaction,
+  hashes: readonly (Hash | null)[],
+): Promise<Map<Hash, Body>> {
   const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
     `SELECT encode(hash, 'hex') AS hash, codec, size FROM blobs
      WHERE tenant_id = current_setting('app.tenant')

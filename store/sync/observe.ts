@@ -122,22 +122,30 @@ export async function namelessItems(
   page: { after: string; limit: number },
 ): Promise<NamelessItem[]> {
   return withFence(database, ref, async (tx) => {
-    const rows = await tx.query<{ key: ContextKey; kind: string | null; hash: Hash | null }>(SELECT_NAMELESS, [
-      ref.linkId,
-      page.after,
-      page.limit,
-    ]);
+    const rows = await tx.query<{ key: ContextKey; kind: string | null; hash: Hash | null }>(
+      SELECT_NAMELESS,
+      [ref.linkId, page.after, page.limit],
+    );
     const bodies = await loadBodies(
       tx,
       rows.map((row) => row.hash).filter((hash) => hash !== null),
     );
-    return rows.map(({ key, kind, hash }) => ({ key, kind, body: (hash && bodies.get(hash)) ?? null }));
+    return rows.map(({ key, kind, hash }) => ({
+      key,
+      kind,
+      body: (hash && bodies.get(hash)) ?? null,
+    }));
   });
 }
 
 /** What was decided about a nameless item. */
 export type Naming =
-  | { readonly key: ContextKey; readonly status: 'named'; readonly kind: ItemKind; readonly remoteId: RemoteId }
+  | {
+      readonly key: ContextKey;
+      readonly status: 'named';
+      readonly kind: ItemKind;
+      readonly remoteId: RemoteId;
+    }
   | { readonly key: ContextKey; readonly status: 'excluded' | 'gone' }
   | {
       readonly key: ContextKey;
@@ -183,10 +191,21 @@ export async function nameItems(
     const got = new Set(rows.map((row) => row.key));
     const taken = named
       .filter((n) => !got.has(n.key))
-      .map((n) => ({ key: n.key, fault: { code: 'ITEM_NAME_TAKEN', detail: `another item is called ${JSON.stringify(n.remote_id)}` } }));
-    const faulty = namings.flatMap((n) => (n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : []));
+      .map((n) => ({
+        key: n.key,
+        fault: {
+          code: 'ITEM_NAME_TAKEN',
+          detail: `another item is called ${JSON.stringify(n.remote_id)}`,
+        },
+      }));
+    const faulty = namings.flatMap((n) =>
+      n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : [],
+    );
     await tx.query(QUARANTINE, [ref.linkId, JSON.stringify([...taken, ...faulty])]);
-    for (const [status, state] of [['excluded', 'excluded'], ['gone', 'tombstoned']] as const) {
+    for (const [status, state] of [
+      ['excluded', 'excluded'],
+      ['gone', 'tombstoned'],
+    ] as const) {
       const keys = namings.flatMap((n) => (n.status === status ? [n.key] : []));
       if (keys.length > 0) await tx.query(SET_ASIDE, [ref.linkId, keys, state]);
     }
@@ -242,7 +261,13 @@ export async function knownRemotes(
   remoteIds: readonly RemoteId[],
 ): Promise<Map<RemoteId, KnownRemote>> {
   const rows = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<{ remote_id: RemoteId; key: ContextKey; status: KnownRemote['status']; version: string | null; hash: Hash | null }>(
+    tx.query<{
+      remote_id: RemoteId;
+      key: ContextKey;
+      status: KnownRemote['status'];
+      version: string | null;
+      hash: Hash | null;
+    }>(
       `SELECT remote_id, key, remote_status AS status, remote_version AS version,
          encode(remote_hash, 'hex') AS hash
        FROM sync_items
@@ -325,7 +350,10 @@ export async function recordSightings(
     let fresh = records;
     for (const update of [UPDATE_BY_ID, UPDATE_BY_KEY]) {
       if (fresh.length === 0) return;
-      const rows = await tx.query<{ remote_id: string }>(update, [ref.linkId, JSON.stringify(fresh)]);
+      const rows = await tx.query<{ remote_id: string }>(update, [
+        ref.linkId,
+        JSON.stringify(fresh),
+      ]);
       const done = new Set(rows.map((row) => row.remote_id));
       fresh = fresh.filter((record) => !done.has(record.remote_id));
     }
@@ -364,7 +392,11 @@ export async function completeObservation(
 ): Promise<{ inDoubt: number; gone: number; hasWork: boolean }> {
   return withFence(database, ref, async (tx) => {
     const missing = seen.seenIds
-      ? await tx.query<{ remote_status: string }>(MARK_MISSING, [ref.linkId, seen.seenIds, seen.scansNeeded])
+      ? await tx.query<{ remote_status: string }>(MARK_MISSING, [
+          ref.linkId,
+          seen.seenIds,
+          seen.scansNeeded,
+        ])
       : [];
     const gone = missing.filter((row) => row.remote_status === 'absent').length;
     if (seen.seenIds) {
@@ -388,7 +420,9 @@ export async function completeObservation(
         [ref.linkId, seen.cursor],
       );
     }
-    const [{ hasWork } = { hasWork: false }] = await tx.query<{ hasWork: boolean }>(HAS_WORK, [ref.linkId]);
+    const [{ hasWork } = { hasWork: false }] = await tx.query<{ hasWork: boolean }>(HAS_WORK, [
+      ref.linkId,
+    ]);
     return { inDoubt, gone, hasWork };
   });
 }

@@ -57,7 +57,12 @@ WHERE tenant_id = current_setting('app.tenant') AND id = $1 RETURNING *`;
 /** Begins a pass, or takes up one that a crash left unfinished. */
 export async function beginPass(
   database: Database,
-  { tenant, linkId, trigger, newRunId }: { tenant: TenantId; linkId: LinkId; trigger: string; newRunId: RunId },
+  {
+    tenant,
+    linkId,
+    trigger,
+    newRunId,
+  }: { tenant: TenantId; linkId: LinkId; trigger: string; newRunId: RunId },
 ): Promise<BeginResult> {
   return database.withTenant(tenant, async (tx) => {
     const [link] = await tx.query<LinkRow>(

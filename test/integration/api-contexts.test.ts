@@ -127,7 +127,7 @@ describe('versions', () => {
     await client.store('many', 0);
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, at) =>
-        call('PUT /api/context/update/many', { body: { data: at } }),
+        call('PUT /api/context/update/many', { body: { data: at }, headers: { 'if-match': '*' } }),
       ),
     );
     const versions = answers.map((answer) => Number(answer.body['version']));

@@ -5,7 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import type { PassOutcome, PassToken } from '../../activities/contract.ts';
 import { createSteps } from '../../activities/create-activities.ts';
-import { createConnectorPool, createConnectorRegistry, type ConnectorType } from '../../connectors/contract.ts';
+import {
+  createConnectorPool,
+  createConnectorRegistry,
+  type ConnectorType,
+} from '../../connectors/contract.ts';
 import { systemClock, type Clock } from '../../domain/clock.ts';
 import type { Caller } from '../../domain/context.ts';
 import { toAppError } from '../../domain/errors.ts';
@@ -91,7 +95,13 @@ export async function createTestEngine(options: {
       const { code, message } = toAppError(thrown);
       if (code === 'INTERNAL') throw thrown;
       const error = { code, detail: message };
-      await steps.settle(begun.pass, { status: 'failed', counters: { ...NO_COUNTS }, phases: {}, guard: null, error });
+      await steps.settle(begun.pass, {
+        status: 'failed',
+        counters: { ...NO_COUNTS },
+        phases: {},
+        guard: null,
+        error,
+      });
       return { ...nothing, status: 'failed', error };
     }
   }
@@ -119,7 +129,14 @@ export async function createTestEngine(options: {
     const status = planned?.guard ? ('parked' as const) : ('settled' as const);
     const guard = planned?.guard ?? null;
     await steps.settle(token, { status, counters, phases: {}, guard, error: null });
-    return { status, counters, guard, error: null, inDoubt: observed?.inDoubt ?? 0, stale: executed?.stale ?? 0 };
+    return {
+      status,
+      counters,
+      guard,
+      error: null,
+      inDoubt: observed?.inDoubt ?? 0,
+      stale: executed?.stale ?? 0,
+    };
   }
 
   return {
@@ -154,4 +171,3 @@ export async function createTestEngine(options: {
     },
   };
 }
-

@@ -42,6 +42,8 @@ export interface SynclineProcess {
   start(): Promise<void>;
   /** SIGKILL to the process itself; nothing of it gets to say goodbye. */
   kill(): Promise<void>;
+  /** After {@link kill}: when the memory servers it had started have ended, too. */
+  whenGone(): Promise<void>;
   /** SIGTERM; answers how it ended, e.g. `exit code 0`. */
   stop(): Promise<string>;
   /** Everything it logged since it was last started. */
@@ -108,6 +110,11 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
       process.kill(child.pid, 'SIGKILL');
       await child.ended;
     },
+    whenGone: async () => {
+      const group = child?.pid;
+      const look = async (): Promise<true | null> => (isGroupGone(group) ? true : null);
+      await waitUntil(look, { timeoutMs: STOP_MS, everyMs: 10 });
+    },
     async stop() {
       await child?.stop(STOP_MS);
       return child?.ended ?? 'never started';
@@ -131,6 +138,16 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
 function environment(): NodeJS.ProcessEnv {
   const { PATH, HOME, TMPDIR } = process.env;
   return { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), NODE_ENV: 'test' };
+}
+
+/** Whether nobody is left in the process group a child leads. */
+function isGroupGone(leader: number | undefined): boolean {
+  try {
+    if (leader !== undefined) process.kill(-leader, 0);
+    return leader === undefined;
+  } catch {
+    return true;
+  }
 }
 
 async function answers(client: ContextClient): Promise<true | null> {

@@ -39,12 +39,16 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
         data,
         options: { kind: 'memory', ttl: null },
       });
-    const get = async (tail: string) => (await engine.store.contexts.get(CALLER, at(tail)))?.data ?? null;
+    const get = async (tail: string) =>
+      (await engine.store.contexts.get(CALLER, at(tail)))?.data ?? null;
     const sync = (): ReturnType<TestEngine['drain']> => engine.drain(link);
     return { remote, link, at, put, get, sync };
   }
 
-  async function seeded(link: { remote: FakeRemote; sync: () => Promise<unknown> }, names: string[]) {
+  async function seeded(
+    link: { remote: FakeRemote; sync: () => Promise<unknown> },
+    names: string[],
+  ) {
     for (const name of names) link.remote.put(memory(name, [`about ${name}`]));
     await link.sync();
   }
@@ -68,10 +72,15 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     const head = await engine.store.contexts.changes(CALLER, { since: 'now', limit: 1 });
     const writes = remote.counters.writes;
     for (let nth = 0; nth < 10; nth += 1) {
-      expect(await engine.pass(link)).toMatchObject({ status: 'settled', counters: { planned: 0 } });
+      expect(await engine.pass(link)).toMatchObject({
+        status: 'settled',
+        counters: { planned: 0 },
+      });
     }
     expect(remote.counters.writes).toBe(writes);
-    expect((await engine.store.contexts.changes(CALLER, { since: head.cursor, limit: 1 })).changes).toEqual([]);
+    expect(
+      (await engine.store.contexts.changes(CALLER, { since: head.cursor, limit: 1 })).changes,
+    ).toEqual([]);
   });
 
   it('merges what both sides changed in different places', async () => {
@@ -94,7 +103,9 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     expect(remote.get('Alice')).toMatchObject({ type: 'from the hub' });
     const { items } = await engine.store.contexts.versions(CALLER, { key: at('alice'), limit: 10 });
     const bodies = await Promise.all(
-      items.map(async (row) => (await engine.store.contexts.get(CALLER, at('alice'), row.version))?.data),
+      items.map(
+        async (row) => (await engine.store.contexts.get(CALLER, at('alice'), row.version))?.data,
+      ),
     );
     expect(bodies).toContainEqual(memory('Alice', ['about Alice'], 'from the remote'));
   });
@@ -108,7 +119,11 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     expect(await sync()).toMatchObject({ status: 'settled', counters: { conflicts: 1 } });
     expect(await get('bob')).toEqual(memory('Bob', ['about Bob', 'more']));
 
-    const { items } = await engine.store.conflicts.list(CALLER, { linkId: link.id, status: 'open', limit: 10 });
+    const { items } = await engine.store.conflicts.list(CALLER, {
+      linkId: link.id,
+      status: 'open',
+      limit: 10,
+    });
     expect(items).toHaveLength(1);
     expect(items[0]).toMatchObject({
       base: memory('Alice', ['about Alice']),
@@ -137,7 +152,10 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     ['base', 'thing'],
   ] as const)('resolving a conflict with "%s" writes both sides', async (choice, type) => {
     const { remote, get, sync, conflict } = await contested();
-    const resolved = await engine.store.conflicts.resolve(CALLER, conflict.id, { choice, by: 'ann' });
+    const resolved = await engine.store.conflicts.resolve(CALLER, conflict.id, {
+      choice,
+      by: 'ann',
+    });
     expect(resolved).toMatchObject({ status: 'resolved', resolvedBy: 'ann' });
     expect(await sync()).toMatchObject({ status: 'settled', counters: { conflicts: 0 } });
     expect(await get('alice')).toMatchObject({ type });
@@ -162,7 +180,13 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     const { remote, sync, conflict } = await contested();
     remote.put(memory('Alice', ['about Alice'], 'newer remote type'));
     await sync();
-    const [current] = (await engine.store.conflicts.list(CALLER, { linkId: conflict.linkId, status: 'open', limit: 9 })).items;
+    const [current] = (
+      await engine.store.conflicts.list(CALLER, {
+        linkId: conflict.linkId,
+        status: 'open',
+        limit: 9,
+      })
+    ).items;
     expect(current).toMatchObject({ id: conflict.id, remote: { type: 'newer remote type' } });
     await engine.store.contexts.update(CALLER, {
       key: conflict.key,
@@ -180,7 +204,11 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     await engine.store.conflicts.resolve(CALLER, conflict.id, { choice: 'hub', by: 'ann' });
     remote.put(memory('Alice', ['about Alice'], 'moved on'));
     await sync();
-    const { items } = await engine.store.conflicts.list(CALLER, { linkId: link.id, status: 'open', limit: 9 });
+    const { items } = await engine.store.conflicts.list(CALLER, {
+      linkId: link.id,
+      status: 'open',
+      limit: 9,
+    });
     expect(items).toHaveLength(1);
     expect(items[0]).toMatchObject({ hub: { type: 'hub type' }, remote: { type: 'moved on' } });
   });
@@ -236,17 +264,26 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     await sync();
     const planId = (await engine.store.links.get(CALLER, link.id)).guard!.planId!;
     const ops = await engine.store.runs.ops(CALLER, planId as never, 10);
-    expect(ops.map((op) => [op.op, op.side])).toEqual([['delete', 'hub'], ['delete', 'hub']]);
+    expect(ops.map((op) => [op.op, op.side])).toEqual([
+      ['delete', 'hub'],
+      ['delete', 'hub'],
+    ]);
     await engine.store.runs.approve(CALLER, planId as never);
     await sync();
     expect(await get('alice')).toBeNull();
     expect(await get('bob')).toBeNull();
-    expect(await engine.store.runs.get(CALLER, planId as never)).toMatchObject({ status: 'settled' });
+    expect(await engine.store.runs.get(CALLER, planId as never)).toMatchObject({
+      status: 'settled',
+    });
   });
 
   it('quarantines a context of another shape with the reason and goes on with the rest', async () => {
     const { remote, link, at, put, sync } = await pair();
-    await engine.store.contexts.store(CALLER, { key: at('odd'), data: { any: 1 }, options: { ttl: null } });
+    await engine.store.contexts.store(CALLER, {
+      key: at('odd'),
+      data: { any: 1 },
+      options: { ttl: null },
+    });
     await put('bob', memory('Bob', ['fine']));
     expect(await sync()).toMatchObject({ status: 'settled' });
     expect(remote.get('Bob')).toEqual(memory('Bob', ['fine']));
@@ -327,4 +364,3 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     expect(remote.get('Zoe')).toEqual(memory('Zoe', ['only there']));
   });
 });
-
