@@ -13,7 +13,7 @@ import { plan } from './plan.ts';
 
 /** Links one pulse wakes at most; the rest is due at the next. */
 const MAX_DUE = 200;
-const HEARTBEAT_EVERY_MS = 2_000;
+const HEARTBEAT_EVERY_MS = 1_000;
 
 export interface ActivityDeps {
   readonly sync: SyncStore;

@@ -20,5 +20,10 @@ export const tenantIdSchema = z
   )
   .transform((id) => id as TenantId);
 
+/** Whether a text is an id we could have given; anything else names nothing of ours. */
+export function isUuid(id: string): boolean {
+  return z.uuid().safeParse(id).success;
+}
+
 /** Makes unique ids; injected, so that tests can make them predictable. */
 export type IdSource = () => string;

@@ -16,6 +16,8 @@ import type { Services } from './services.ts';
 
 const SHUTDOWN_GRACE = '20 seconds';
 const STOP_DEADLINE_MS = 25_000;
+/** How long a task waits for the worker that has the workflow cached, which may be dead. */
+const STICKY_TIMEOUT = '2 seconds';
 
 export type PassListener = (pass: PassToken, outcome: PassOutcome) => void;
 
@@ -45,6 +47,7 @@ export async function startSyncWorker(
     activities,
     maxCachedWorkflows: config.temporal.maxCachedWorkflows,
     shutdownGraceTime: SHUTDOWN_GRACE,
+    stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
   });
   const running = worker.run();
   running.catch((error: unknown) =>
@@ -102,6 +105,8 @@ function nativeOptions({ config }: Services) {
 function installRuntime({ log }: Services): void {
   try {
     Runtime.install({
+      // Our own lifecycle decides who stops when.
+      shutdownSignals: [],
       logger: {
         log: (level, message, meta) => forward(log, level, { message, meta }),
         trace: (message, meta) => log.trace(meta ?? {}, message),

@@ -148,6 +148,9 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (id)`;
 
+// The column that tells the rows of `sync_items` apart comes second, not third: a planner without
+// statistics (a first sync, PGlite always) takes two equal columns for one row, and would read the
+// whole link for every item through whichever index it met first (measured: 18.9 s instead of 2.3).
 const CREATE_SYNC = `
 CREATE TABLE sync_links (
   tenant_id text NOT NULL,
@@ -199,14 +202,14 @@ CREATE TABLE sync_items (
   fault json,
   attempts integer NOT NULL DEFAULT 0,
   retry_at timestamptz,
-  PRIMARY KEY (tenant_id, link_id, key),
+  PRIMARY KEY (link_id, key, tenant_id),
   FOREIGN KEY (tenant_id, link_id) REFERENCES sync_links (tenant_id, id) ON DELETE CASCADE,
   CHECK ((base_hub_hash IS NULL) = (base_remote_hash IS NULL)),
   CHECK ((state = 'synced') <= (base_hub_hash IS NOT NULL)),
   CHECK ((state = 'tombstoned') <= (base_hub_hash IS NULL)),
   CHECK ((remote_status = 'present') = (remote_hash IS NOT NULL))
 );
-CREATE UNIQUE INDEX sync_items_remote ON sync_items (tenant_id, link_id, remote_id);
+CREATE UNIQUE INDEX sync_items_remote ON sync_items (link_id, remote_id, tenant_id);
 CREATE INDEX sync_items_dirty ON sync_items (tenant_id, link_id, key) WHERE dirty;
 CREATE INDEX sync_items_retry ON sync_items (tenant_id, link_id, retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX sync_items_resting ON sync_items (tenant_id, link_id, state)

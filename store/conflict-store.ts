@@ -5,7 +5,7 @@
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
-import type { ConflictId, ContextKey, LinkId } from '../domain/ids.ts';
+import { isUuid, type ConflictId, type ContextKey, type LinkId } from '../domain/ids.ts';
 import { documentSchema, memorySchema, type ItemKind } from '../domain/item.ts';
 import type { Json } from '../domain/json.ts';
 import type { Conflict, ConflictReason, ConflictStatus, ResolutionChoice } from '../domain/link.ts';
@@ -58,7 +58,7 @@ export function createConflictStore(deps: ConflictStoreDeps): ConflictStore {
   const { database, clock, onCommitted } = deps;
   return {
     async list(caller, { linkId, status, limit, cursor }) {
-      const after = cursor === undefined ? [null, null] : unpackCursor(cursor, 2);
+      const after = cursor === undefined ? [null, null] : unpackCursor(cursor, ['time', 'id']);
       return database.withTenant(caller.tenant, async (tx) => {
         const rows = await tx.query<ConflictRow>(LIST, [
           linkId ?? null,
@@ -211,12 +211,13 @@ async function readConflict(tx: Transaction, id: ConflictId): Promise<Conflict> 
 const lockConflict = (tx: Transaction, id: ConflictId) => selectConflict(tx, id, 'FOR UPDATE');
 
 async function selectConflict(tx: Transaction, id: ConflictId, lock: string): Promise<ConflictRow> {
+  if (!isUuid(id)) throw conflictNotFound(id);
   const [row] = await tx.query<ConflictRow>(
     `SELECT ${COLUMNS} FROM sync_conflicts
      WHERE tenant_id = current_setting('app.tenant') AND id = $1 ${lock}`,
     [id],
   );
-  if (!row) throw new AppError('CONFLICT_NOT_FOUND', `there is no conflict ${id}`);
+  if (!row) throw conflictNotFound(id);
   return row;
 }
 
@@ -245,6 +246,9 @@ function conflictOf(row: ConflictRow, bodies: ReadonlyMap<Hash, Json>): Conflict
     resolvedBy: row.resolved_by,
   };
 }
+
+const conflictNotFound = (id: string): AppError =>
+  new AppError('CONFLICT_NOT_FOUND', `there is no conflict ${JSON.stringify(id)}`);
 
 const moved = (detail: string): AppError => new AppError('CONFLICT_MOVED', detail);
 

@@ -130,7 +130,7 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
     },
 
     async list(caller, filter) {
-      const after = filter.cursor === undefined ? null : unpackCursor(filter.cursor, 1)[0];
+      const after = filter.cursor === undefined ? null : unpackCursor(filter.cursor, ['text'])[0];
       const values = [
         after,
         filter.prefix ?? '',
@@ -149,7 +149,7 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
     },
 
     async versions(caller, { key, limit, cursor }) {
-      const below = cursor === undefined ? 2_147_483_647 : Number(unpackCursor(cursor, 1)[0]);
+      const below = cursor === undefined ? 2_147_483_647 : unpackCursor(cursor, ['integer'])[0];
       const rows = await database.withTenant(caller.tenant, async (tx) => {
         const [row] = await tx.query<ContextRow>(SELECT_CONTEXT, [key]);
         if (!row || isExpired(row, now())) throw notFound(key);

@@ -1,8 +1,7 @@
 /** Links: what is connected, with which policy, in which state. */
-import { z } from 'zod';
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
-import type { IdSource, LinkId } from '../domain/ids.ts';
+import { isUuid, type IdSource, type LinkId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type {
   Direction,
@@ -93,7 +92,7 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
     },
 
     async get(caller, idOrName) {
-      const isId = z.uuid().safeParse(idOrName).success;
+      const isId = isUuid(idOrName);
       const [row] = await database.withTenant(caller.tenant, (tx) =>
         tx.query<LinkRow>(`${SELECT_LINK} AND ${isId ? 'id = $1' : 'name = $1'}`, [idOrName]),
       );
@@ -290,7 +289,8 @@ function policyValues(link: Omit<NewLink, 'connector' | 'config'>): unknown[] {
 
 /** What decides outcomes; a change of it opens a new epoch (P21). */
 function policyText(link: Omit<NewLink, 'connector' | 'config'>): string {
-  return JSON.stringify([link.scope.prefix, link.direction, link.strategy, link.strategies]);
+  const { scope, direction, strategy, strategies, guards } = link;
+  return JSON.stringify([scope.prefix, direction, strategy, strategies, guards]);
 }
 
 function translateDuplicate(error: unknown, name: string): unknown {

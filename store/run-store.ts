@@ -2,7 +2,7 @@
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
-import type { IdSource, LinkId, RunId } from '../domain/ids.ts';
+import { isUuid, type IdSource, type LinkId, type RunId } from '../domain/ids.ts';
 import {
   NO_COUNTS,
   type GuardTrip,
@@ -62,7 +62,7 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
     },
 
     async list(caller, { linkId, limit, cursor }) {
-      const after = cursor === undefined ? [null, null] : unpackCursor(cursor, 2);
+      const after = cursor === undefined ? [null, null] : unpackCursor(cursor, ['time', 'id']);
       const rows = await database.withTenant(caller.tenant, (tx) =>
         tx.query<RunRow>(LIST_RUNS, [linkId, ...after, limit + 1]),
       );
@@ -96,7 +96,9 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
 
     async approve(caller, planId) {
       const run = await database.withTenant(caller.tenant, async (tx) => {
-        const [row] = await tx.query<RunRow>(`${SELECT_RUN} AND id = $1 FOR UPDATE`, [planId]);
+        const [row] = isUuid(planId)
+          ? await tx.query<PlanRow>(LOCK_PLAN, [planId])
+          : [];
         requireApprovable(row, clock.now());
         await tx.query(APPROVE_RUN, [planId, caller.actor]);
         await tx.query(
@@ -115,6 +117,13 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
 }
 
 const SELECT_RUN = `SELECT * FROM sync_runs WHERE tenant_id = current_setting('app.tenant')`;
+
+const LOCK_PLAN = `
+SELECT r.*, l.epoch AS link_epoch FROM sync_runs r
+JOIN sync_links l ON l.tenant_id = r.tenant_id AND l.id = r.link_id
+WHERE r.tenant_id = current_setting('app.tenant') AND r.id = $1 FOR UPDATE`;
+
+type PlanRow = RunRow & { link_epoch: number };
 
 const SELECT_WAITING = `
 SELECT * FROM sync_runs WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
@@ -159,18 +168,22 @@ function hashesOf(row: OpViewRow): Hash[] {
 }
 
 async function selectRun(tx: Transaction, id: RunId): Promise<RunRow> {
-  const [row] = await tx.query<RunRow>(`${SELECT_RUN} AND id = $1`, [id]);
+  const [row] = isUuid(id) ? await tx.query<RunRow>(`${SELECT_RUN} AND id = $1`, [id]) : [];
   if (!row) throw new AppError('RUN_NOT_FOUND', `there is no run ${id}`);
   return row;
 }
 
-function requireApprovable(row: RunRow | undefined, nowMs: number): asserts row is RunRow {
+function requireApprovable(row: PlanRow | undefined, nowMs: number): asserts row is PlanRow {
   if (!row) throw new AppError('PLAN_NOT_FOUND', 'there is no such plan');
   if (row.approved_at) throw new AppError('PLAN_ALREADY_EXECUTED', 'the plan was approved before');
   if (row.status !== 'parked')
     throw new AppError('PLAN_NOT_FOUND', 'that run is not parked; it has no plan to approve');
   if (nowMs - row.started_at.getTime() > PLAN_LIFE_MS) {
     throw new AppError('PLAN_EXPIRED', 'the plan is older than 7 days');
+  }
+  // A new epoch promised to delete nothing before its baseline; an older plan may not break that.
+  if (row.epoch !== row.link_epoch) {
+    throw new AppError('PLAN_EXPIRED', 'the link was changed or reset since the plan was made');
   }
 }
 

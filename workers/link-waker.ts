@@ -10,6 +10,12 @@ import {
 } from '../workflows/contract.ts';
 
 const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
+/**
+ * How long a worker that died keeps a workflow from the next one. Temporal's own default is 10 s;
+ * long local activities extend their task by themselves.
+ */
+const WORKFLOW_TASK_TIMEOUT = '3 seconds';
+
 const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
 
 export function createLinkWaker(client: Client, taskQueue: string) {
@@ -21,6 +27,7 @@ export function createLinkWaker(client: Client, taskQueue: string) {
       args: [input],
       signal: WAKE_SIGNAL,
       signalArgs: [reason],
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       typedSearchAttributes: attributes(tenant, linkId),
       staticSummary: `${tenant} · ${linkId} · ${reason}`,

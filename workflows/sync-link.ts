@@ -51,8 +51,9 @@ const ONCE = { maximumAttempts: 1 };
 const IN_TASK = { startToCloseTimeout: '2 minutes', retry: ONCE } as const;
 const ON_QUEUE = {
   startToCloseTimeout: '6 hours',
-  heartbeatTimeout: '15 seconds',
-  retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 20 },
+  // Short, because a dead worker is noticed no sooner; a wrong guess costs a fenced attempt.
+  heartbeatTimeout: '5 seconds',
+  retry: { initialInterval: '100ms', maximumInterval: '10s', maximumAttempts: 20 },
 } as const;
 
 /** The activities, inside the workflow task or on the queue, each with a line for the Temporal UI. */

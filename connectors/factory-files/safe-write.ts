@@ -57,18 +57,29 @@ export function isOwnFile(name: string): boolean {
 
 export function createSafeWrite(deps: SafeWriteDeps): SafeWrite {
   return async (place, path, decide) => {
-    const decision = decide(await requireText(place, path));
+    const decideOnce = remembering(decide);
+    const decision = decideOnce(await requireText(place, path));
     if (decision.action === 'keep') return decision.result;
     try {
       const real = await realPathIn(place, path);
       await mkdir(dirname(real), { recursive: true });
       return await withLock(real, async () => {
         await removeLeftovers(real);
-        return await replaceUnlessRaced({ place, path, real, decide }, deps);
+        return await replaceUnlessRaced({ place, path, real, decide: decideOnce }, deps);
       });
     } catch (thrown) {
       throw unreachable(`${place.idPrefix}${path}`, thrown);
     }
+  };
+}
+
+/** Decides anew only when the file is another than the last time; deciding may mean much parsing. */
+function remembering<T>(decide: Decide<T>): Decide<T> {
+  let last: { readonly hash: string | null; readonly decision: FileDecision<T> } | null = null;
+  return (now) => {
+    const hash = now?.hash ?? null;
+    if (last?.hash !== hash || !last) last = { hash, decision: decide(now) };
+    return last.decision;
   };
 }
 

@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContextOptions } from '../../../domain/context.ts';
 import type { Json } from '../../../domain/json.ts';
+import { CALLER } from '../../support/engine.ts';
 import { asKey, codeOf, MAX_CONTEXT_BYTES, openStore, type StoreUnderTest } from './store-under-test.ts';
 
 const DAY_MS = 86_400_000;
-const alice = { tenant: 'default', actor: 'alice' } as const;
-const bob = { tenant: 'default', actor: 'bob' } as const;
-type Caller = Parameters<StoreUnderTest['store']['contexts']['get']>[0];
-const [ALICE, BOB] = [alice as unknown as Caller, bob as unknown as Caller];
+const ALICE = { ...CALLER, actor: 'alice' };
+const BOB = { ...CALLER, actor: 'bob' };
 
 let under: StoreUnderTest;
 let count = 0;
@@ -275,7 +274,7 @@ describe('a context whose time is over', () => {
     const { store, get, versions } = fresh();
     await store('short', { ttl: 10 });
     await later(10_500, async () => {
-      expect(await under.store.sweeps.expireContexts(100)).toBe(1);
+      expect(await under.store.sweeps.expireContexts(100)).toBeGreaterThan(0);
       expect(await under.store.sweeps.expireContexts(100)).toBe(0);
       expect(await get(1)).toBeNull();
       expect(await codeOf(versions())).toBe('CONTEXT_NOT_FOUND');
