@@ -6,7 +6,7 @@ import type { IdSource, RunId } from '../domain/ids.ts';
 import type { LinkRef, Sweeps, SyncStore } from '../store/contract.ts';
 import type { ConnectorPool } from '../connectors/contract.ts';
 import type { PassOutcome, PassToken, SyncActivities } from './contract.ts';
-import { execute } from './execute.ts';
+import { execute, finishIntents } from './execute.ts';
 import { observe } from './observe.ts';
 import { openScope } from './pass-scope.ts';
 import { plan } from './plan.ts';
@@ -55,7 +55,12 @@ export function createSteps(deps: ActivityDeps) {
     observe: async (pass: PassToken, life: StepLife) => observe(await openScope(deps, pass, life)),
     plan: async (pass: PassToken, life: StepLife) => plan(await openScope(deps, pass, life), pass),
     async execute(pass: PassToken, life: StepLife) {
+      return execute(await openScope(deps, pass, life));
+    },
+    /** Goes on where another attempt was cut off: its open intents come first. */
+    async resumeExecution(pass: PassToken, life: StepLife) {
       const scope = await openScope(deps, pass, life);
+      await finishIntents(scope);
       return execute(scope);
     },
     async settle(pass: PassToken, outcome: PassOutcome) {
@@ -93,9 +98,9 @@ export function createActivities(deps: ActivityDeps): SyncActivities {
       translated(() =>
         alive(async (life) => {
           // A second attempt must not race the first, which may still be running somewhere.
-          const isRetry = Context.current().info.attempt > 1;
-          const ref = isRetry ? await steps.takeOver(pass) : pass;
-          return steps.execute({ ...pass, fence: ref.fence }, life);
+          if (Context.current().info.attempt === 1) return steps.execute(pass, life);
+          const { fence } = await steps.takeOver(pass);
+          return steps.resumeExecution({ ...pass, fence }, life);
         }),
       ),
     settle: (pass, outcome) => translated(() => steps.settle(pass, outcome)),
@@ -126,6 +131,7 @@ async function translated<T>(step: () => Promise<T>): Promise<T> {
     return await step();
   } catch (error) {
     const { code, message } = toAppError(error);
-    throw ApplicationFailure.create({ type: code, message, nonRetryable: true });
+    // Only a server of ours that is out is worth the same call again; the rest is the run's to judge.
+    throw ApplicationFailure.create({ type: code, message, nonRetryable: code !== 'UNAVAILABLE' });
   }
 }

@@ -32,7 +32,9 @@ export async function awaitText(file: string, text: string, timeoutMs: number): 
     const net = setInterval(look, LOOK_EVERY_MS);
     const limit = setTimeout(() => {
       end();
-      reject(new AppError('INTERNAL', `"${text}" did not appear in ${name} within ${timeoutMs} ms`));
+      reject(
+        new AppError('INTERNAL', `"${text}" did not appear in ${name} within ${timeoutMs} ms`),
+      );
     }, timeoutMs);
     look();
   });

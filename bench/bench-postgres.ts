@@ -17,12 +17,18 @@ export interface BenchPostgres {
 /** @throws AppError SERVER_NOT_STARTED when this machine has no Postgres */
 export async function startBenchPostgres(): Promise<BenchPostgres> {
   const named = process.env['TEST_DATABASE_URL'];
-  if (named) return { url: named, name: 'Postgres of TEST_DATABASE_URL', stop: async () => undefined };
+  if (named)
+    return { url: named, name: 'Postgres of TEST_DATABASE_URL', stop: async () => undefined };
   const home = mkdtempSync(join(tmpdir(), 'syncline-bench-'));
   chmodSync(home, 0o755); // the user "postgres" must get through
   const guardian = startGuardian();
   const folder = join(home, 'postgres');
-  const server = await startTestPostgres({ folder, tell: () => undefined, guardian, mayInstall: false });
+  const server = await startTestPostgres({
+    folder,
+    tell: () => undefined,
+    guardian,
+    mayInstall: false,
+  });
   const stop = async (): Promise<void> => {
     await server?.stop();
     await guardian.stop();

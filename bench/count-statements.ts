@@ -8,7 +8,10 @@ export interface StatementCount {
 
 /** Starts counting in this whole process, for good: only a benchmark may do that. */
 export function countStatements(): StatementCount {
-  const prototype = pg.Client.prototype as unknown as Record<'query', (...args: unknown[]) => unknown>;
+  const prototype = pg.Client.prototype as unknown as Record<
+    'query',
+    (...args: unknown[]) => unknown
+  >;
   const original = prototype.query;
   let count = 0;
   prototype.query = function counted(...args: unknown[]): unknown {

@@ -13,10 +13,17 @@ export type PhaseTimes = ReadonlyMap<string, number>;
 const PAGE = 100;
 
 /** Every recorded run of a link that began at or after a moment, oldest first. */
-export async function runsSince(client: ContextClient, linkId: string, since: number): Promise<Run[]> {
+export async function runsSince(
+  client: ContextClient,
+  linkId: string,
+  since: number,
+): Promise<Run[]> {
   const runs: Run[] = [];
-  for (let cursor: string | undefined, isLast = false; !isLast; ) {
-    const page = await client.runs.list(linkId, cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor });
+  for (let cursor: string | undefined, isLast = false; !isLast;) {
+    const page = await client.runs.list(
+      linkId,
+      cursor === undefined ? { limit: PAGE } : { limit: PAGE, cursor },
+    );
     const fresh = page.items.filter((run) => beganAt(run) >= since);
     runs.push(...fresh);
     cursor = page.nextCursor ?? undefined;

@@ -8,7 +8,6 @@ import { createFakeType } from '../connectors/fake/fake-type.ts';
 import { AppError } from '../domain/errors.ts';
 import type { ContextKey } from '../domain/ids.ts';
 import type { Memory } from '../domain/item.ts';
-import type { Json } from '../domain/json.ts';
 import type { Link } from '../domain/link.ts';
 import { CALLER, createTestEngine, type TestEngine } from '../test/support/engine.ts';
 import { startBenchPostgres } from './bench-postgres.ts';
@@ -16,6 +15,7 @@ import { countStatements, type StatementCount } from './count-statements.ts';
 import { median, ms, table } from './figures.ts';
 import { describeMachine } from './machine.ts';
 import type { Bench } from './main.ts';
+import { countOf } from './options.ts';
 
 const ITEM_BYTES = 300;
 const QUIET_PASSES = 5;
@@ -35,12 +35,6 @@ export const syncThroughput: Bench = {
     await measureAll(countOf(values.items, '--items'), countOf(values.rounds, '--rounds'));
   },
 };
-
-function countOf(text: string, option: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count > 0) return count;
-  throw new AppError('VALIDATION', `${option} must be a whole number above 0`);
-}
 
 /** What one kind of pass took in one round. */
 interface Sample {
@@ -95,9 +89,12 @@ async function oneRound(round: Round): Promise<Sample[]> {
     await measured(round, { pass: 'initial, remote to hub', link: first, moves: items }),
     await measured(round, { pass: 'initial, hub to remote', link: second, moves: items }),
   ];
-  if (target.all().length !== items) throw new AppError('INTERNAL', 'the second remote is not full');
+  if (target.all().length !== items)
+    throw new AppError('INTERNAL', 'the second remote is not full');
   const changed = await changeBothSides(engine, source, items);
-  samples.push(await measured(round, { pass: '1 % changed on both sides', link: first, moves: changed }));
+  samples.push(
+    await measured(round, { pass: '1 % changed on both sides', link: first, moves: changed }),
+  );
   for (let nth = 0; nth < QUIET_PASSES; nth += 1) {
     samples.push(await measured(round, { pass: 'nothing changed', link: first, moves: 0 }));
   }
@@ -119,14 +116,18 @@ function item(nth: number, wording: string): Memory {
 }
 
 /** Changes one item in a hundred on the hub, and another one on the remote. */
-async function changeBothSides(engine: TestEngine, remote: FakeRemote, items: number): Promise<number> {
+async function changeBothSides(
+  engine: TestEngine,
+  remote: FakeRemote,
+  items: number,
+): Promise<number> {
   const rows = await keysByName(engine, items);
   let changed = 0;
   for (let nth = 0; nth + 1 < items; nth += 100) {
     const data = item(nth, 'changed on the hub');
     await engine.store.contexts.store(CALLER, {
       key: rows.get(data.name)!,
-      data: data as unknown as Json,
+      data,
       options: { kind: 'memory', ttl: null },
     });
     remote.put(item(nth + 1, 'changed on the remote'));
@@ -137,9 +138,12 @@ async function changeBothSides(engine: TestEngine, remote: FakeRemote, items: nu
 
 async function keysByName(engine: TestEngine, items: number): Promise<Map<string, ContextKey>> {
   const rows = await engine.database.withTenant(CALLER.tenant, (tx) =>
-    tx.query<{ key: ContextKey; remote_id: string }>('SELECT DISTINCT key, remote_id FROM sync_items'),
+    tx.query<{ key: ContextKey; remote_id: string }>(
+      'SELECT DISTINCT key, remote_id FROM sync_items',
+    ),
   );
-  if (rows.length !== items) throw new AppError('INTERNAL', `${rows.length} of ${items} items came in`);
+  if (rows.length !== items)
+    throw new AppError('INTERNAL', `${rows.length} of ${items} items came in`);
   return new Map(rows.map((row) => [row.remote_id, row.key]));
 }
 
@@ -175,7 +179,16 @@ function watchRss(): { stop(): number } {
 function report(samples: readonly Sample[]): string {
   const passes = [...new Set(samples.map((sample) => sample.pass))];
   return table(
-    ['pass (median of all rounds)', 'items', 'ms', 'fastest', 'slowest', 'items/s', 'statements', 'peak RSS, MB'],
+    [
+      'pass (median of all rounds)',
+      'items',
+      'ms',
+      'fastest',
+      'slowest',
+      'items/s',
+      'statements',
+      'peak RSS, MB',
+    ],
     passes.map((pass) => {
       const mine = samples.filter((sample) => sample.pass === pass);
       const times = mine.map((sample) => sample.tookMs);

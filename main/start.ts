@@ -290,7 +290,11 @@ function problemLog(terminal: Terminal) {
     const { part, error } = fields as { part?: string; error?: string };
     terminal.problem([part, text, error].filter(Boolean).join(': '));
   };
-  return { warn: tell, debug: () => undefined };
+  const stopped = (fields: unknown, text?: string): void => {
+    const { part } = fields as { part?: string };
+    terminal.note([part, text].filter(Boolean).join(' '));
+  };
+  return { warn: tell, debug: stopped };
 }
 
 async function timed<T>(terminal: Terminal, what: string, work: () => Promise<T>): Promise<T> {

@@ -96,9 +96,7 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
 
     async approve(caller, planId) {
       const run = await database.withTenant(caller.tenant, async (tx) => {
-        const [row] = isUuid(planId)
-          ? await tx.query<PlanRow>(LOCK_PLAN, [planId])
-          : [];
+        const [row] = isUuid(planId) ? await tx.query<PlanRow>(LOCK_PLAN, [planId]) : [];
         requireApprovable(row, clock.now());
         await tx.query(APPROVE_RUN, [planId, caller.actor]);
         await tx.query(

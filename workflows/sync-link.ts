@@ -49,6 +49,7 @@ const conflictCount = defineSearchAttributeKey('ConflictCount', 'INT');
 const ONCE = { maximumAttempts: 1 };
 // Failures are the run's to handle (back-off by link); only a lost worker is Temporal's.
 const IN_TASK = { startToCloseTimeout: '2 minutes', retry: ONCE } as const;
+const WHILE_OUT = { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 8 } as const;
 const ON_QUEUE = {
   startToCloseTimeout: '6 hours',
   // Short, because a dead worker is noticed no sooner; a wrong guess costs a fenced attempt.
@@ -59,6 +60,9 @@ const ON_QUEUE = {
 /** The activities, inside the workflow task or on the queue, each with a line for the Temporal UI. */
 const inTask = (summary: string): SyncActivities =>
   proxyLocalActivities<SyncActivities>({ ...IN_TASK, summary });
+/** Beginning and settling touch only Postgres; a restart of it is waited for, not failed on. */
+const bookkeeping = (summary: string): SyncActivities =>
+  proxyLocalActivities<SyncActivities>({ ...IN_TASK, retry: WHILE_OUT, summary });
 const onQueue = (summary: string): SyncActivities =>
   proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
 
@@ -94,7 +98,7 @@ async function drain(
 ): Promise<boolean> {
   for (let restless = 0; ; restless += 1) {
     state.phase = 'begin';
-    const begun = await inTask(trigger).begin({ ...input, trigger });
+    const begun = await bookkeeping(trigger).begin({ ...input, trigger });
     if (begun.status === 'refused') {
       describe(`${begun.why}: nothing runs`, begun.why);
       return true;
@@ -141,7 +145,7 @@ async function onePass(first: PassToken, state: { phase: string }): Promise<Next
     }
     enter('settle');
     const outcome = outcomeOf({ observed, planned, executed }, marks);
-    await inTask(`${summary} · ${outcome.status}`).settle(pass, outcome);
+    await bookkeeping(`${summary} · ${outcome.status}`).settle(pass, outcome);
     if (planned ?? executed) report(pass, outcome);
     if (outcome.status === 'parked') return { next: 'stop' };
     return nextOf(observed, executed);
@@ -210,7 +214,7 @@ async function failed(
     error: { code, detail: failure.message },
   };
   try {
-    await inTask(`failed: ${code}`).settle(pass, outcome);
+    await bookkeeping(`failed: ${code}`).settle(pass, outcome);
   } catch (settleError) {
     if (failureOf(settleError)?.type !== 'FENCED') throw settleError;
   }

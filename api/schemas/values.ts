@@ -18,7 +18,8 @@ const MAX_INTEGER = 2_147_483_647;
 /** 100 years. */
 const MAX_TTL_SECONDS = 3_153_600_000;
 const MAX_PREFIX_CODE_POINTS = 190;
-const MAX_CURSOR_LENGTH = 1024;
+/** A key of 512 code points, up to four bytes each, in base64. */
+const MAX_CURSOR_LENGTH = 4096;
 
 const withCode = (code: ErrorCode): { code: ErrorCode } => ({ code });
 const codePoints = (text: string): number => [...text].length;

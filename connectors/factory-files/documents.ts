@@ -20,7 +20,14 @@ export function documentEntry(id: string, state: FileState): RemoteEntry {
   try {
     const value = documentOf(id, state.text);
     const version = hashJson(value);
-    return { status: 'present', remoteId, kind: 'document', version, value, changedAtMs: state.changedAtMs };
+    return {
+      status: 'present',
+      remoteId,
+      kind: 'document',
+      version,
+      value,
+      changedAtMs: state.changedAtMs,
+    };
   } catch (thrown) {
     const { code, message } = toAppError(thrown);
     return { status: 'faulty', remoteId, code, detail: message };
@@ -56,7 +63,8 @@ function decide(op: RemoteOp, { id, wanted, now }: Situation): FileDecision<Appl
   try {
     const text = renderFrontmatter(wanted, now?.text ?? null);
     if (/[\0\p{Cs}]/u.test(text)) return refused(op, 'the text is not valid Unicode text');
-    if (Buffer.byteLength(text) > MAX_FILE_BYTES) return refused(op, 'the text is too large for a file');
+    if (Buffer.byteLength(text) > MAX_FILE_BYTES)
+      return refused(op, 'the text is too large for a file');
     const result = applied(op, id, documentOf(id, text));
     return text === now?.text ? { action: 'keep', result } : { action: 'replace', text, result };
   } catch (thrown) {

@@ -23,7 +23,8 @@ import {
   type MemoryFile,
   type MemoryMapping,
 } from './memories.ts';
-import { emptyRegionRemoval, planSplices, type ItemChange } from './plan-splices.ts';
+import { emptyRegionRemoval, planSplices } from './plan-splices.ts';
+import type { ItemChange } from './plan-style.ts';
 
 export interface MemoryEdit {
   readonly file: MemoryFile;
@@ -55,11 +56,7 @@ export function editMemories(
 }
 
 /** An item as the engine sees it; absent when the file has none of that name. */
-export function remoteEntryOf(
-  file: MemoryFile,
-  name: string,
-  changedAtMs?: number,
-): RemoteEntry {
+export function remoteEntryOf(file: MemoryFile, name: string, changedAtMs?: number): RemoteEntry {
   const entry = file.entries.get(name);
   if (!entry) return { status: 'absent', remoteId: asRemoteId(name) };
   return {
@@ -77,14 +74,22 @@ export function failed(op: RemoteOp, code: ErrorCode, detail: string): ApplyOutc
 }
 
 /** Which operations may be tried: expected version still there, shape right, name free. */
-function judge(file: MemoryFile, ops: readonly RemoteOp[], mapping: MemoryMapping): readonly Judged[] {
-  const leaving = new Set(ops.filter((op) => nameAfter(op) !== op.remoteId).map((op) => op.remoteId as string));
+function judge(
+  file: MemoryFile,
+  ops: readonly RemoteOp[],
+  mapping: MemoryMapping,
+): readonly Judged[] {
+  const leaving = new Set(
+    ops.filter((op) => nameAfter(op) !== op.remoteId).map((op) => op.remoteId as string),
+  );
   const arriving = new Set<string>();
   const touched = new Set<string>();
   return ops.map((op): Judged => {
     const entry = file.entries.get(op.remoteId) ?? null;
     if ((entry?.version ?? null) !== op.expectedVersion || (!entry && op.action === 'delete')) {
-      return { outcome: { status: 'moved', opId: op.opId, current: remoteEntryOf(file, op.remoteId) } };
+      return {
+        outcome: { status: 'moved', opId: op.opId, current: remoteEntryOf(file, op.remoteId) },
+      };
     }
     if (touched.has(op.remoteId)) {
       return { outcome: failed(op, 'ITEM_NAME_TAKEN', `"${op.remoteId}" has two operations`) };
@@ -149,7 +154,10 @@ function attempt(
     if (changes.some(({ wanted }) => wanted === null)) after = withoutEmptyRegion(after, mapping);
     const why = difference(file, after, { changes, spelled: plan.spelled });
     if (why !== null) return { why };
-    return { file: after, outcomes: changes.map(({ op }, at) => applied(op, plan.spelled[at] ?? null)) };
+    return {
+      file: after,
+      outcomes: changes.map(({ op }, at) => applied(op, plan.spelled[at] ?? null)),
+    };
   } catch (thrown) {
     return { why: messageOf(thrown) };
   }
@@ -184,7 +192,10 @@ function difference(before: MemoryFile, after: MemoryFile, intention: Intention)
   if (wrong) return `"${wrong.name}" reads differently`;
   const touched = new Set(changes.map(({ entry }) => entry));
   const kept = [...before.entries.values()].filter((entry) => !touched.has(entry));
-  const expected = [...kept.map(({ memory }) => memory), ...spelled.filter((memory) => memory !== null)];
+  const expected = [
+    ...kept.map(({ memory }) => memory),
+    ...spelled.filter((memory) => memory !== null),
+  ];
   const surplus = contentsOf([...after.entries.values()].map(({ memory }) => memory));
   for (const [content, count] of contentsOf(expected)) {
     surplus.set(content, (surplus.get(content) ?? 0) - count);
@@ -201,7 +212,12 @@ function reads(file: MemoryFile, memory: Memory): boolean {
   return file.entries.get(memory.name)?.version === versionOf(memory);
 }
 
-const NOTHING_SAID = contentOf({ name: '', type: UNKNOWN_MEMORY_TYPE, observations: [], relations: [] });
+const NOTHING_SAID = contentOf({
+  name: '',
+  type: UNKNOWN_MEMORY_TYPE,
+  observations: [],
+  relations: [],
+});
 
 /** How often each content occurs, names aside. */
 function contentsOf(memories: readonly Memory[]): Map<string, number> {

@@ -54,5 +54,8 @@ export const factoryFiles: ConnectorType<FactoryFilesConfig> = {
 function kindsOf({ include }: FactoryFilesConfig): readonly ItemKind[] {
   const hasMemories = include.includes('memories');
   const hasDocuments = include.some((one) => one !== 'memories');
-  return [...(hasMemories ? ['memory' as const] : []), ...(hasDocuments ? ['document' as const] : [])];
+  return [
+    ...(hasMemories ? ['memory' as const] : []),
+    ...(hasDocuments ? ['document' as const] : []),
+  ];
 }

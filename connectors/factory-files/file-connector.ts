@@ -64,7 +64,10 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
     onError: (thrown) => log.warn({ error: messageOf(thrown) }, 'a late write could not be merged'),
     delaysMs: deps.lateLooksMs,
   });
-  const write = createSafeWrite({ onReplaced: (replaced) => lateWrites.keep(replaced), newId: deps.newId });
+  const write = createSafeWrite({
+    onReplaced: (replaced) => lateWrites.keep(replaced),
+    newId: deps.newId,
+  });
 
   const isDocument = (id: string): boolean => targetOf(id) !== null;
 
@@ -159,7 +162,8 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
   }
 
   async function applyMemories(ops: readonly RemoteOp[]): Promise<readonly ApplyOutcome[]> {
-    if (!hasMemories) return ops.map((op) => failed(op, 'ITEM_INVALID', 'this link includes no memories'));
+    if (!hasMemories)
+      return ops.map((op) => failed(op, 'ITEM_INVALID', 'this link includes no memories'));
     const snapshots = await memorySnapshots();
     const outcomes: ApplyOutcome[] = [];
     for (const { place, mapping } of snapshots) {
@@ -185,13 +189,20 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
   /** A rename: the new file first, so that the document is never nowhere. */
   async function moveDocument(
     op: RemoteOp,
-    way: { readonly from: NonNullable<ReturnType<typeof targetOf>>; readonly to: NonNullable<ReturnType<typeof targetOf>> },
+    way: {
+      readonly from: NonNullable<ReturnType<typeof targetOf>>;
+      readonly to: NonNullable<ReturnType<typeof targetOf>>;
+    },
   ): Promise<ApplyOutcome> {
     const current = documentEntry(op.remoteId, await readTextFile(way.from.place, way.from.path));
     if (current.status !== 'present' || current.version !== op.expectedVersion) {
       return { status: 'moved', opId: op.opId, current };
     }
-    const created = await applyToDocument({ ...op, action: 'create', expectedVersion: null }, way.to, write);
+    const created = await applyToDocument(
+      { ...op, action: 'create', expectedVersion: null },
+      way.to,
+      write,
+    );
     if (created.status === 'moved') return failed(op, 'ITEM_NAME_TAKEN', `"${way.to.path}" exists`);
     if (created.status === 'applied') {
       await applyToDocument({ ...op, action: 'delete', value: null }, way.from, write);
@@ -206,7 +217,10 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
       const texts = { before: before.text, after: after.text, now: now?.text ?? null };
       const text =
         path === MEMORY_PATH
-          ? mergeLateMemories(texts, mappingOf(place, () => false))
+          ? mergeLateMemories(
+              texts,
+              mappingOf(place, () => false),
+            )
           : mergeLateDocument(texts, written);
       if (text === null || text === now?.text) return { action: 'keep', result: null };
       return { action: 'replace', text, result: null };
@@ -267,7 +281,8 @@ function editedFile(
   const edit = editMemories(file, ops, mapping);
   const text = edit.file.source;
   if (text === file.source) return { action: 'keep', result: edit.outcomes };
-  if (Buffer.byteLength(text) <= MAX_FILE_BYTES) return { action: 'replace', text, result: edit.outcomes };
+  if (Buffer.byteLength(text) <= MAX_FILE_BYTES)
+    return { action: 'replace', text, result: edit.outcomes };
   // A file we could not read again helps nobody: only what makes it smaller is done.
   const deletes = ops.filter(({ action }) => action === 'delete');
   const small = editMemories(file, deletes, mapping);
@@ -294,12 +309,21 @@ async function unlessRaced(
   } catch (thrown) {
     if (!(thrown instanceof AppError) || thrown.code !== 'REMOTE_WRITE_RACED') throw thrown;
     const { code, message } = thrown;
-    return ops.map((op) => ({ status: 'failed', opId: op.opId, code, detail: message, isRetryable: true }));
+    return ops.map((op) => ({
+      status: 'failed',
+      opId: op.opId,
+      code,
+      detail: message,
+      isRetryable: true,
+    }));
   }
 }
 
 /** @throws AppError CONNECTOR_UNREACHABLE without the project folder, CONNECTOR_NOT_ALLOWED */
-async function checkRoot(places: readonly Place[], permissions: ConnectorPermissions): Promise<void> {
+async function checkRoot(
+  places: readonly Place[],
+  permissions: ConnectorPermissions,
+): Promise<void> {
   checkPlaces(places, permissions);
   const root = places[0]?.base ?? '';
   const found = await stat(root).catch((thrown: unknown) => {

@@ -54,7 +54,8 @@ function changedOnly(wanted: FrontmatterDocument, previous: string | null): stri
     if (!Object.hasOwn(wanted.frontmatter, name)) document.delete(name);
   }
   for (const [name, value] of Object.entries(wanted.frontmatter)) {
-    const isKept = Object.hasOwn(before, name) && canonicalJson(before[name]!) === canonicalJson(value);
+    const isKept =
+      Object.hasOwn(before, name) && canonicalJson(before[name]!) === canonicalJson(value);
     if (!isKept) document.set(name, value);
   }
   return blockOf(document.toString({ lineWidth: 0 }), eol) + wanted.text;
@@ -100,7 +101,8 @@ function objectOf(document: Document): JsonObject {
     throw malformed(messageOf(thrown));
   }
   const result = jsonObjectSchema.safeParse(value);
-  if (!result.success || !isJsonObject(result.data)) throw malformed('it is not a mapping of JSON values');
+  if (!result.success || !isJsonObject(result.data))
+    throw malformed('it is not a mapping of JSON values');
   return result.data;
 }
 
@@ -117,5 +119,8 @@ function attempt<T>(work: () => T): T | null {
 }
 
 function malformed(detail: string): AppError {
-  return new AppError('REMOTE_MALFORMED', `the frontmatter cannot be read: ${detail.split('\n')[0]}`);
+  return new AppError(
+    'REMOTE_MALFORMED',
+    `the frontmatter cannot be read: ${detail.split('\n')[0]}`,
+  );
 }

@@ -41,8 +41,10 @@ export async function listDocuments(
 ): Promise<readonly string[]> {
   const found: string[] = [];
   const keep = (path: string): unknown => isDocumentPath(place, path, include) && found.push(path);
-  if (include.includes('rules')) for (const path of await pathsIn(place, '.factory/rules')) keep(path);
-  if (include.includes('droids')) for (const path of await pathsIn(place, '.factory/droids')) keep(path);
+  if (include.includes('rules'))
+    for (const path of await pathsIn(place, '.factory/rules')) keep(path);
+  if (include.includes('droids'))
+    for (const path of await pathsIn(place, '.factory/droids')) keep(path);
   if (include.includes('skills')) {
     for (const folder of await pathsIn(place, '.factory/skills')) {
       for (const path of await pathsIn(place, folder)) keep(path);
@@ -70,11 +72,13 @@ async function agentsBelow(place: Place): Promise<readonly string[]> {
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     const entries = await entriesOf(place, folder);
     seen += entries.length;
-    if (seen > MAX_ENTRIES) throw new AppError('REMOTE_TOO_LARGE', `more than ${MAX_ENTRIES} files to look through`);
+    if (seen > MAX_ENTRIES)
+      throw new AppError('REMOTE_TOO_LARGE', `more than ${MAX_ENTRIES} files to look through`);
     for (const entry of entries) {
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
       if (entry.name === 'AGENTS.md') found.push(path);
-      else if (entry.isDirectory() && isEntered(entry.name) && path.split('/').length < MAX_DEPTH) folders.push(path);
+      else if (entry.isDirectory() && isEntered(entry.name) && path.split('/').length < MAX_DEPTH)
+        folders.push(path);
     }
   }
   return found;

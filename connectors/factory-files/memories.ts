@@ -4,7 +4,12 @@
  */
 import { hashJson } from '../../domain/hash.ts';
 import { canonicalMemory, UNKNOWN_MEMORY_TYPE, type Memory } from '../../domain/item.ts';
-import { headingText, parseSections, type Outline, type Section } from './markdown/parse-sections.ts';
+import {
+  headingText,
+  parseSections,
+  type Outline,
+  type Section,
+} from './markdown/parse-sections.ts';
 import { nameOfHeading, statementOf, type Statement } from './markdown/observation.ts';
 import type { Block, BlockParser } from './markdown/parse-blocks.ts';
 
@@ -123,10 +128,20 @@ function entryOf(
   const stated = blocks.map((block) => ({ block, statement: statementOf(source, block) }));
   const marker = stated.find(({ statement }) => statement.kind === 'type');
   const memory = memoryOf(name, stated, marker);
-  return { memory, version: versionOf(memory), section, stated, hasTypeMarker: marker !== undefined };
+  return {
+    memory,
+    version: versionOf(memory),
+    section,
+    stated,
+    hasTypeMarker: marker !== undefined,
+  };
 }
 
-function memoryOf(name: string, stated: readonly StatedBlock[], marker: StatedBlock | undefined): Memory {
+function memoryOf(
+  name: string,
+  stated: readonly StatedBlock[],
+  marker: StatedBlock | undefined,
+): Memory {
   const memory: Memory = { name, type: UNKNOWN_MEMORY_TYPE, observations: [], relations: [] };
   for (const { block, statement } of stated) {
     if (statement.kind === 'relation') {

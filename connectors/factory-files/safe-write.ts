@@ -73,13 +73,14 @@ export function createSafeWrite(deps: SafeWriteDeps): SafeWrite {
   };
 }
 
-/** Decides anew only when the file is another than the last time; deciding may mean much parsing. */
+/** Decides once for each state of the file; deciding may mean much parsing. */
 function remembering<T>(decide: Decide<T>): Decide<T> {
-  let last: { readonly hash: string | null; readonly decision: FileDecision<T> } | null = null;
+  const known = new Map<string | null, FileDecision<T>>();
   return (now) => {
     const hash = now?.hash ?? null;
-    if (last?.hash !== hash || !last) last = { hash, decision: decide(now) };
-    return last.decision;
+    const decision = known.get(hash) ?? decide(now);
+    known.set(hash, decision);
+    return decision;
   };
 }
 
@@ -112,7 +113,8 @@ async function replaceOnce<T>(
     const decision = target.decide(now);
     if (decision.action === 'keep') return decision;
     const written = decision.action === 'replace' ? decision.text : null;
-    if (written !== null) temp = await writeTemp({ real, text: written, now, like: handle, id: deps.newId() });
+    if (written !== null)
+      temp = await writeTemp({ real, text: written, now, like: handle, id: deps.newId() });
     const old = handle && now ? { handle, now } : null;
     if (!(await swap(real, temp, old))) return null;
     temp = null;
@@ -209,7 +211,9 @@ async function flushFolder(folder: string): Promise<void> {
 /** Temporary files of a writer that died; whoever holds the lock is the only one alive. */
 async function removeLeftovers(real: string): Promise<void> {
   const names = await readdir(dirname(real));
-  const mine = names.filter((name) => name.startsWith(`.${basename(real)}.`) && name.endsWith(TEMP_SUFFIX));
+  const mine = names.filter(
+    (name) => name.startsWith(`.${basename(real)}.`) && name.endsWith(TEMP_SUFFIX),
+  );
   await Promise.all(mine.map((name) => rm(join(dirname(real), name), { force: true })));
 }
 
@@ -217,9 +221,10 @@ async function withLock<T>(real: string, work: () => Promise<T>): Promise<T> {
   const release = await lock(real, {
     realpath: false,
     lockfilePath: `${real}${LOCK_SUFFIX}`,
-    stale: 10_000,
-    update: 2_000,
-    retries: { retries: 10, factor: 1.6, minTimeout: 5, maxTimeout: 250, randomize: true },
+    // A lock left by a killed process is waited out, not failed on: the retries take some 7 s.
+    stale: 4_000,
+    update: 1_000,
+    retries: { retries: 30, factor: 1.6, minTimeout: 5, maxTimeout: 250, randomize: true },
     // A lock taken over costs nothing here: the last look before the rename decides.
     onCompromised: () => undefined,
   }).catch((thrown: unknown) => {
@@ -236,9 +241,15 @@ async function withLock<T>(real: string, work: () => Promise<T>): Promise<T> {
 }
 
 function isReleased(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && /^(?:ERELEASED|ENOTACQUIRED)$/.test(String(thrown.code));
+  return (
+    thrown instanceof Error &&
+    'code' in thrown &&
+    /^(?:ERELEASED|ENOTACQUIRED)$/.test(String(thrown.code))
+  );
 }
 
 function raced(path: string): AppError {
-  return new AppError('REMOTE_WRITE_RACED', `${path}: another writer kept interfering`, { retryable: true });
+  return new AppError('REMOTE_WRITE_RACED', `${path}: another writer kept interfering`, {
+    retryable: true,
+  });
 }

@@ -25,14 +25,20 @@ export async function watchPlaces(request: WatchRequest): Promise<() => Promise<
     if (timer) clearTimeout(timer);
     timer = setTimeout(request.onHint, request.debounceMs);
   };
-  const watchers = await Promise.all(request.places.map((place) => watchPlace(place, request, hint)));
+  const watchers = await Promise.all(
+    request.places.map((place) => watchPlace(place, request, hint)),
+  );
   return async () => {
     await Promise.all(watchers.map((watcher) => watcher.close()));
     if (timer) clearTimeout(timer);
   };
 }
 
-async function watchPlace(place: Place, request: WatchRequest, hint: () => void): Promise<FSWatcher> {
+async function watchPlace(
+  place: Place,
+  request: WatchRequest,
+  hint: () => void,
+): Promise<FSWatcher> {
   const watcher = watch(place.base, {
     ignoreInitial: true,
     // Not `atomic`: a file that is gone for a moment deserves a look as well.
@@ -54,7 +60,11 @@ interface RawEvent {
   readonly details: unknown;
 }
 
-function isRelevant(place: Place, { name, details }: RawEvent, include: readonly Include[]): boolean {
+function isRelevant(
+  place: Place,
+  { name, details }: RawEvent,
+  include: readonly Include[],
+): boolean {
   const watched = watchedPath(details);
   if (watched === null || name === null) return true;
   // For a watched file the name is the file's own; for a folder it is an entry's.

@@ -10,7 +10,8 @@ import type { ConnectorLog } from '../connector.ts';
 import { realFile } from './memory-file.ts';
 
 /** Age in ms at which a lock nobody refreshes is taken over. */
-const STALE_MS = 8_000;
+const STALE_MS = 4_000;
+const REFRESH_MS = 1_000;
 const RETRY = { retries: 120, factor: 1, minTimeout: 50, maxTimeout: 150, randomize: true };
 
 export interface WriterLease {
@@ -32,6 +33,7 @@ export async function takeWriterLease(file: string, log: ConnectorLog): Promise<
     realpath: false,
     lockfilePath: join(dirname(path), `.${basename(path)}.syncline-lock`),
     stale: STALE_MS,
+    update: REFRESH_MS,
     retries: RETRY,
     onCompromised: () => {
       isHeld = false;

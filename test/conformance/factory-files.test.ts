@@ -1,4 +1,7 @@
-import { describeConnectorConformance, type ConformanceHarness } from '../../connectors/conformance.ts';
+import {
+  describeConnectorConformance,
+  type ConformanceHarness,
+} from '../../connectors/conformance.ts';
 import { factoryFiles } from '../../connectors/factory-files/factory-files.ts';
 import type { Memory } from '../../domain/item.ts';
 import { createProject, memory } from '../integration/factory-files-project.ts';
@@ -34,7 +37,9 @@ function withSection(text: string, name: string, body: string): string {
   if (start < 0) return `${text}\n${body}`;
   const length = lines.slice(start + 1).findIndex((line) => /^(?:## |<!--)/.test(line));
   const end = length < 0 ? lines.length : start + 1 + length;
-  return [...lines.slice(0, start), ...body.split('\n').slice(0, -1), ...lines.slice(end)].join('\n');
+  return [...lines.slice(0, start), ...body.split('\n').slice(0, -1), ...lines.slice(end)].join(
+    '\n',
+  );
 }
 
 describeConnectorConformance('factory-files', harness);

@@ -2,7 +2,13 @@
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Connector, OpenContext, RemoteEntry, RemoteItem, RemoteOp } from '../../connectors/connector.ts';
+import type {
+  Connector,
+  OpenContext,
+  RemoteEntry,
+  RemoteItem,
+  RemoteOp,
+} from '../../connectors/connector.ts';
 import { factoryFiles } from '../../connectors/factory-files/factory-files.ts';
 import type { Memory } from '../../domain/item.ts';
 import { asRemoteId, canonicalMemory } from '../../domain/item.ts';
@@ -55,7 +61,13 @@ export function openContext(fileRoots: readonly string[]): OpenContext {
 }
 
 export function memory(name: string, texts: readonly string[], more: Partial<Memory> = {}): Memory {
-  return canonicalMemory({ name, type: 'section', observations: [...texts], relations: [], ...more });
+  return canonicalMemory({
+    name,
+    type: 'section',
+    observations: [...texts],
+    relations: [],
+    ...more,
+  });
 }
 
 export async function observed(connector: Connector): Promise<readonly RemoteEntry[]> {
@@ -83,7 +95,15 @@ export function createOp(value: Memory): RemoteOp {
 
 export function updateOp(item: RemoteItem, value: JsonObject): RemoteOp {
   const { remoteId, kind, version } = item;
-  return { opId: `update ${remoteId}`, action: 'update', kind, remoteId, value, expectedVersion: version, expectedValue: item.value ?? null };
+  return {
+    opId: `update ${remoteId}`,
+    action: 'update',
+    kind,
+    remoteId,
+    value,
+    expectedVersion: version,
+    expectedValue: item.value ?? null,
+  };
 }
 
 export function deleteOp(item: RemoteItem): RemoteOp {

@@ -6,7 +6,17 @@ import type { Connector } from '../../connectors/connector.ts';
 import { factoryFiles } from '../../connectors/factory-files/factory-files.ts';
 import { createFileConnector } from '../../connectors/factory-files/file-connector.ts';
 import { placesOf } from '../../connectors/factory-files/places.ts';
-import { createOp, createProject, deleteOp, itemNamed, memory, openContext, until, updateOp, type Project } from './factory-files-project.ts';
+import {
+  createOp,
+  createProject,
+  deleteOp,
+  itemNamed,
+  memory,
+  openContext,
+  until,
+  updateOp,
+  type Project,
+} from './factory-files-project.ts';
 
 let project: Project;
 const opened: Connector[] = [];
@@ -17,7 +27,10 @@ afterEach(async () => {
 });
 
 /** A connector that calls `between` after it has read the file and before it writes. */
-function connectorWith(between: (nth: number) => void, lateLooksMs: readonly number[] = []): Connector {
+function connectorWith(
+  between: (nth: number) => void,
+  lateLooksMs: readonly number[] = [],
+): Connector {
   let tries = 0;
   const config = factoryFiles.configSchema.parse({ root: project.root });
   const connector = createFileConnector({
@@ -59,15 +72,25 @@ describe('somebody writes between our read and our write', () => {
 
   it('and changes the very item: ours is told that it moved, theirs stays', async () => {
     await project.write(start);
-    const connector = connectorWith((nth) => nth === 1 && replaceAtomically(start.replace('- one', '- theirs')));
+    const connector = connectorWith(
+      (nth) => nth === 1 && replaceAtomically(start.replace('- one', '- theirs')),
+    );
     const item = await itemNamed(connector, 'A');
-    const outcomes = await connector.apply([updateOp(item, memory('A', ['ours'])), createOp(memory('C', ['c']))]);
-    expect(outcomes).toMatchObject([{ status: 'moved', current: { value: { observations: ['theirs'] } } }, { status: 'applied' }]);
+    const outcomes = await connector.apply([
+      updateOp(item, memory('A', ['ours'])),
+      createOp(memory('C', ['c'])),
+    ]);
+    expect(outcomes).toMatchObject([
+      { status: 'moved', current: { value: { observations: ['theirs'] } } },
+      { status: 'applied' },
+    ]);
     expect(await project.read()).toContain('- theirs');
   });
 
   it('and creates the file we were about to create: nothing of it is lost', async () => {
-    const connector = connectorWith((nth) => nth === 1 && writeFileSync(project.memories, '## Theirs\n\n- x\n'));
+    const connector = connectorWith(
+      (nth) => nth === 1 && writeFileSync(project.memories, '## Theirs\n\n- x\n'),
+    );
     const [outcome] = await connector.apply([createOp(memory('Ours', ['y']))]);
     expect(outcome?.status).toBe('applied');
     const text = await project.read();
@@ -77,7 +100,9 @@ describe('somebody writes between our read and our write', () => {
 
   it('and deletes the file: the item is gone, and is not written back', async () => {
     await project.write(start);
-    const connector = connectorWith((nth) => nth === 1 && renameSync(project.memories, `${project.memories}.old`));
+    const connector = connectorWith(
+      (nth) => nth === 1 && renameSync(project.memories, `${project.memories}.old`),
+    );
     const item = await itemNamed(connector, 'A');
     const [outcome] = await connector.apply([updateOp(item, memory('A', ['ours']))]);
     expect(outcome).toMatchObject({ status: 'moved', current: { status: 'absent' } });
@@ -88,7 +113,11 @@ describe('somebody writes between our read and our write', () => {
     await project.write(start);
     const connector = connectorWith((nth) => appendFileSync(project.memories, `- theirs ${nth}\n`));
     const [outcome] = await connector.apply([createOp(memory('C', ['c']))]);
-    expect(outcome).toMatchObject({ status: 'failed', code: 'REMOTE_WRITE_RACED', isRetryable: true });
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      code: 'REMOTE_WRITE_RACED',
+      isRetryable: true,
+    });
     expect(await project.read()).not.toContain('## C');
     expect(await readdir(dirname(project.memories))).toEqual(['memories.md']);
   });
@@ -111,7 +140,9 @@ describe('a slow writer that still has the replaced file open', () => {
     await slow.appendFile('\n## Later still\n\n- two\n');
     await until(async () => (await project.read()).includes('Later still'));
     await slow.close();
-    expect(await project.read()).toBe('# M\n\n## A\n\n- one\n- ours\n\n## B\n\n- b\n- late\n\n## Later still\n\n- two\n');
+    expect(await project.read()).toBe(
+      '# M\n\n## A\n\n- one\n- ours\n\n## B\n\n- b\n- late\n\n## Later still\n\n- two\n',
+    );
   });
 
   it('appends to it: the next look sees the lines, without any waiting', async () => {
@@ -136,7 +167,9 @@ describe('a slow writer that still has the replaced file open', () => {
     const slow = await replacedUnder('r+', connector);
     await slow.truncate();
     await slow.write('# M\n\n## A\n\n- one\n- theirs\n', 0);
-    expect((await itemNamed(connector, 'A')).value).toMatchObject({ observations: ['one', 'ours', 'theirs'] });
+    expect((await itemNamed(connector, 'A')).value).toMatchObject({
+      observations: ['one', 'ours', 'theirs'],
+    });
     expect((await itemNamed(connector, 'B')).value).toMatchObject({ observations: ['b'] });
     await slow.close();
   });
@@ -147,7 +180,9 @@ describe('a slow writer that still has the replaced file open', () => {
     const slow = await open(project.memories, 'a');
     await connector.apply([createOp(memory('New', ['n']))]);
     await slow.appendFile('- [2026-11-02] remembered\n');
-    expect((await itemNamed(connector, 'B')).value).toMatchObject({ observations: ['[2026-11-02] remembered', 'b'] });
+    expect((await itemNamed(connector, 'B')).value).toMatchObject({
+      observations: ['[2026-11-02] remembered', 'b'],
+    });
     expect((await itemNamed(connector, 'New')).value).toMatchObject({ observations: ['n'] });
     await slow.close();
   });
@@ -189,7 +224,8 @@ describe('a hundred edits from both sides', () => {
       appendFileSync(project.memories, `- person ${nth}\n`);
       const outcomes = await connector.apply([createOp(memory(`Ours ${nth}`, [`fact ${nth}`]))]);
       expect(outcomes[0]?.status).toBe('applied');
-      if (nth % 5 === 4) await connector.apply([deleteOp(await itemNamed(connector, `Ours ${nth}`))]);
+      if (nth % 5 === 4)
+        await connector.apply([deleteOp(await itemNamed(connector, `Ours ${nth}`))]);
     }
     const { observations } = (await itemNamed(connector, 'B')).value as { observations: string[] };
     expect(observations).toHaveLength(51);

@@ -27,7 +27,7 @@ describe('a folder the server may not open', () => {
     const { permissions } = openContext([project.root]);
     for (const root of [other.root, way, '/', join(project.root, '..')]) {
       const config = factoryFiles.configSchema.parse({ root });
-      expect(() => factoryFiles.checkAllowed(config, permissions)).toThrowError(
+      expect(() => factoryFiles.checkAllowed(config, permissions)).toThrow(
         expect.objectContaining({ code: 'CONNECTOR_NOT_ALLOWED' }),
       );
     }
@@ -36,14 +36,16 @@ describe('a folder the server may not open', () => {
 
   it('is not mistaken for one whose name begins alike', () => {
     const config = factoryFiles.configSchema.parse({ root: `${project.root}-more` });
-    expect(() => factoryFiles.checkAllowed(config, openContext([project.root]).permissions)).toThrow();
+    expect(() =>
+      factoryFiles.checkAllowed(config, openContext([project.root]).permissions),
+    ).toThrow();
   });
 
   it('is refused when the user’s own folder is asked for and not allowed', () => {
     const config = factoryFiles.configSchema.parse({ root: project.root, personal: true });
-    expect(() => factoryFiles.checkAllowed(config, openContext([project.root]).permissions)).toThrowError(
-      expect.objectContaining({ code: 'CONNECTOR_NOT_ALLOWED' }),
-    );
+    expect(() =>
+      factoryFiles.checkAllowed(config, openContext([project.root]).permissions),
+    ).toThrow(expect.objectContaining({ code: 'CONNECTOR_NOT_ALLOWED' }));
   });
 
   it('must be given as an absolute path', () => {
@@ -56,10 +58,10 @@ describe('a remote that cannot be read', () => {
   it('is unreachable, not empty, when the project folder is gone', async () => {
     const connector = await project.open();
     await rm(project.root, { recursive: true });
-    const gone = expect.objectContaining({ code: 'CONNECTOR_UNREACHABLE', retryable: true });
-    await expect(connector.observe({ since: null, page: null })).rejects.toEqual(gone);
-    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toEqual(gone);
-    await expect(connector.probe()).rejects.toEqual(gone);
+    const gone = { code: 'CONNECTOR_UNREACHABLE', retryable: true };
+    await expect(connector.observe({ since: null, page: null })).rejects.toMatchObject(gone);
+    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toMatchObject(gone);
+    await expect(connector.probe()).rejects.toMatchObject(gone);
   });
 
   it('is complete and empty when there is no memory file', async () => {
@@ -104,7 +106,9 @@ describe('a remote that cannot be read', () => {
     await symlink(other.memories, project.memories);
     const connector = await project.open();
     await expect(observed(connector)).rejects.toMatchObject({ code: 'PATH_ESCAPES_ROOT' });
-    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toMatchObject({ code: 'PATH_ESCAPES_ROOT' });
+    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toMatchObject({
+      code: 'PATH_ESCAPES_ROOT',
+    });
     expect(await other.read()).toBe('## Secret\n\n- stays here\n');
     await other.remove();
   });
@@ -114,7 +118,9 @@ describe('a remote that cannot be read', () => {
     await rm(join(project.root, '.factory'), { recursive: true });
     await symlink(join(other.root, '.factory'), join(project.root, '.factory'));
     const connector = await project.open();
-    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toMatchObject({ code: 'PATH_ESCAPES_ROOT' });
+    await expect(connector.apply([createOp(memory('A', ['b']))])).rejects.toMatchObject({
+      code: 'PATH_ESCAPES_ROOT',
+    });
     expect(await readdir(join(other.root, '.factory'))).toEqual([]);
     await other.remove();
   });
@@ -135,7 +141,12 @@ describe('writing', () => {
     await rm(join(project.root, '.factory'), { recursive: true });
     const connector = await project.open();
     const [outcome] = await connector.apply([
-      createOp(memory('Alice', ['Prefers tabs'], { type: 'person', relations: [{ to: 'Syncline', type: 'works on' }] })),
+      createOp(
+        memory('Alice', ['Prefers tabs'], {
+          type: 'person',
+          relations: [{ to: 'Syncline', type: 'works on' }],
+        }),
+      ),
     ]);
     expect(outcome?.status).toBe('applied');
     expect(await project.read()).toBe(
@@ -186,7 +197,11 @@ describe('writing', () => {
     await project.write('# Memory\n\n## Preferences\n\n- tabs\n');
     const connector = await project.open();
     const ops = Array.from({ length: 1000 }, (_, nth) =>
-      createOp(memory(`Entity ${nth}`, [`Fact ${nth}`, `[2026-11-01] **Second**: ${nth}`, `a\nb ${nth}`], { type: 'thing' })),
+      createOp(
+        memory(`Entity ${nth}`, [`Fact ${nth}`, `[2026-11-01] **Second**: ${nth}`, `a\nb ${nth}`], {
+          type: 'thing',
+        }),
+      ),
     );
     const started = performance.now();
     const outcomes = await connector.apply(ops);
@@ -233,12 +248,15 @@ describe('documents', () => {
       'packages/app/AGENTS.md',
     ]);
     expect(entries[0]).toMatchObject({
-      value: { path: '.factory/droids/reviewer.md', frontmatter: { name: 'reviewer', model: 'fast' }, text: 'Review **carefully**.\r\n' },
+      value: {
+        path: '.factory/droids/reviewer.md',
+        frontmatter: { name: 'reviewer', model: 'fast' },
+        text: 'Review **carefully**.\r\n',
+      },
     });
-    expect(await connector.read([asRemoteId('AGENTS.md'), asRemoteId('.factory/rules/none.md')])).toMatchObject([
-      { status: 'present', value: { text: 'Top' } },
-      { status: 'absent' },
-    ]);
+    expect(
+      await connector.read([asRemoteId('AGENTS.md'), asRemoteId('.factory/rules/none.md')]),
+    ).toMatchObject([{ status: 'present', value: { text: 'Top' } }, { status: 'absent' }]);
   });
 
   it('keeps untouched frontmatter byte for byte, and the comments of touched one', async () => {
@@ -246,36 +264,66 @@ describe('documents', () => {
     const connector = await project.open(config);
     const item = await itemNamed(connector, '.factory/droids/reviewer.md');
     await connector.apply([updateOp(item, { ...item.value!, text: 'New.\n' })]);
-    expect(await project.read('.factory/droids/reviewer.md')).toBe('---\n# who\nname: reviewer\nmodel: fast\n---\nNew.\n');
+    expect(await project.read('.factory/droids/reviewer.md')).toBe(
+      '---\n# who\nname: reviewer\nmodel: fast\n---\nNew.\n',
+    );
     const next = await itemNamed(connector, '.factory/droids/reviewer.md');
-    await connector.apply([updateOp(next, { ...next.value!, frontmatter: { name: 'reviewer', model: 'slow' } })]);
-    expect(await project.read('.factory/droids/reviewer.md')).toBe('---\n# who\nname: reviewer\nmodel: slow\n---\nNew.\n');
+    await connector.apply([
+      updateOp(next, { ...next.value!, frontmatter: { name: 'reviewer', model: 'slow' } }),
+    ]);
+    expect(await project.read('.factory/droids/reviewer.md')).toBe(
+      '---\n# who\nname: reviewer\nmodel: slow\n---\nNew.\n',
+    );
   });
 
   it('creates, moves and deletes whole files', async () => {
     const connector = await project.open(config);
     const path = '.factory/skills/pdf/SKILL.md';
     const value = { path, frontmatter: { name: 'pdf' }, text: '# PDF\n' };
-    const create = { ...createOp(memory('x', [])), kind: 'document' as const, remoteId: asRemoteId(path), value };
-    expect((await connector.apply([create]))[0]).toMatchObject({ status: 'applied', written: value });
+    const create = {
+      ...createOp(memory('x', [])),
+      kind: 'document' as const,
+      remoteId: asRemoteId(path),
+      value,
+    };
+    expect((await connector.apply([create]))[0]).toMatchObject({
+      status: 'applied',
+      written: value,
+    });
     expect(await project.read(path)).toBe('---\nname: pdf\n---\n# PDF\n');
     const moved = '.factory/rules/pdf.md';
     const item = await itemNamed(connector, path);
-    expect((await connector.apply([updateOp(item, { ...value, path: moved })]))[0]).toMatchObject({ status: 'applied', remoteId: moved });
+    expect((await connector.apply([updateOp(item, { ...value, path: moved })]))[0]).toMatchObject({
+      status: 'applied',
+      remoteId: moved,
+    });
     expect((await observed(connector)).map(({ remoteId }) => remoteId)).toEqual([moved]);
     await connector.apply([deleteOp(await itemNamed(connector, moved))]);
     expect(await observed(connector)).toEqual([]);
   });
 
-  it.each(['../../outside.md', '/etc/passwd', '.factory/rules/../../../x.md', '.factory/memories.md', 'README.md', '~/.factory/rules/x.md', '.factory/rules/a\\b.md'])(
-    'refuses to write %s',
-    async (path) => {
-      const connector = await project.open(config);
-      const op = { ...createOp(memory('x', [])), kind: 'document' as const, remoteId: asRemoteId(path), value: { path, frontmatter: {}, text: 'x' } };
-      expect((await connector.apply([op]))[0]).toMatchObject({ status: 'failed', code: 'ITEM_INVALID' });
-      expect(await readdir(project.root)).toEqual(['.factory']);
-    },
-  );
+  it.each([
+    '../../outside.md',
+    '/etc/passwd',
+    '.factory/rules/../../../x.md',
+    '.factory/memories.md',
+    'README.md',
+    '~/.factory/rules/x.md',
+    '.factory/rules/a\\b.md',
+  ])('refuses to write %s', async (path) => {
+    const connector = await project.open(config);
+    const op = {
+      ...createOp(memory('x', [])),
+      kind: 'document' as const,
+      remoteId: asRemoteId(path),
+      value: { path, frontmatter: {}, text: 'x' },
+    };
+    expect((await connector.apply([op]))[0]).toMatchObject({
+      status: 'failed',
+      code: 'ITEM_INVALID',
+    });
+    expect(await readdir(project.root)).toEqual(['.factory']);
+  });
 
   it('sets one bad document aside and goes on with the others', async () => {
     const other = await createProject();
@@ -286,17 +334,22 @@ describe('documents', () => {
     await project.write('', '.factory/rules/d.md');
     await truncate(join(project.root, '.factory/rules/d.md'), 20 * 1024 * 1024);
     await symlink(join(other.root, 'secret.md'), join(project.root, '.factory/rules/e.md'));
-    await project.write(`---\na: &a [x,x]\nb: &b [${'*a,'.repeat(200)}*a]\n---\n`, '.factory/rules/f.md');
+    await project.write(
+      `---\na: &a [x,x]\nb: &b [${'*a,'.repeat(200)}*a]\n---\n`,
+      '.factory/rules/f.md',
+    );
     const connector = await project.open(config);
     const entries = await observed(connector);
-    expect(entries.map((entry) => (entry.status === 'faulty' ? entry.code : entry.status))).toEqual([
-      'present',
-      'REMOTE_MALFORMED',
-      'REMOTE_NOT_UTF8',
-      'REMOTE_TOO_LARGE',
-      'PATH_ESCAPES_ROOT',
-      'REMOTE_MALFORMED',
-    ]);
+    expect(entries.map((entry) => (entry.status === 'faulty' ? entry.code : entry.status))).toEqual(
+      [
+        'present',
+        'REMOTE_MALFORMED',
+        'REMOTE_NOT_UTF8',
+        'REMOTE_TOO_LARGE',
+        'PATH_ESCAPES_ROOT',
+        'REMOTE_MALFORMED',
+      ],
+    );
     await other.remove();
   });
 
@@ -316,17 +369,27 @@ describe('personal memories', () => {
     try {
       await project.write('## Style\n\n- two spaces\n');
       await user.write('## Style\n\n- tabs\n');
-      const config = factoryFiles.configSchema.parse({ root: project.root, personal: true, include: ['memories', 'agents'] });
+      const config = factoryFiles.configSchema.parse({
+        root: project.root,
+        personal: true,
+        include: ['memories', 'agents'],
+      });
       await user.write('Be brief.', '.factory/AGENTS.md');
       const connector = await factoryFiles.open(config, openContext([project.root, user.root]));
-      expect((await observed(connector)).map(({ remoteId }) => remoteId)).toEqual(['Style', 'Personal > Style', '~/.factory/AGENTS.md']);
+      expect((await observed(connector)).map(({ remoteId }) => remoteId)).toEqual([
+        'Style',
+        'Personal > Style',
+        '~/.factory/AGENTS.md',
+      ]);
       const item = await itemNamed(connector, 'Personal > Style');
       await connector.apply([
         updateOp(item, memory('Personal > Style', ['spaces'])),
         createOp(memory('Personal > Name', ['Ada'])),
         createOp(memory('Team', ['four'])),
       ]);
-      expect(await user.read()).toBe('## Style\n\n- spaces\n\n<!-- syncline:begin -->\n\n## Name\n\n- Ada\n\n<!-- syncline:end -->\n');
+      expect(await user.read()).toBe(
+        '## Style\n\n- spaces\n\n<!-- syncline:begin -->\n\n## Name\n\n- Ada\n\n<!-- syncline:end -->\n',
+      );
       expect(await project.read()).toContain('## Team');
       await connector.close();
     } finally {
@@ -339,20 +402,29 @@ describe('personal memories', () => {
 describe('hints', () => {
   const edits: readonly [string, () => Promise<void>][] = [
     ['is written in place', () => project.write('## A\n\n- two\n')],
-    ['is appended to', async () => {
-      const handle = await open(project.memories, 'a');
-      await handle.appendFile('- more\n');
-      await handle.close();
-    }],
-    ['is saved by renaming a new file over it', async () => {
-      const temp = join(project.root, '.factory/memories.md~');
-      await writeFile(temp, '## A\n\n- new\n');
-      await rename(temp, project.memories);
-    }],
-    ['is moved away and written anew', async () => {
-      await rename(project.memories, `${project.memories}.bak`);
-      await project.write('## A\n\n- new\n');
-    }],
+    [
+      'is appended to',
+      async () => {
+        const handle = await open(project.memories, 'a');
+        await handle.appendFile('- more\n');
+        await handle.close();
+      },
+    ],
+    [
+      'is saved by renaming a new file over it',
+      async () => {
+        const temp = join(project.root, '.factory/memories.md~');
+        await writeFile(temp, '## A\n\n- new\n');
+        await rename(temp, project.memories);
+      },
+    ],
+    [
+      'is moved away and written anew',
+      async () => {
+        await rename(project.memories, `${project.memories}.bak`);
+        await project.write('## A\n\n- new\n');
+      },
+    ],
     ['is deleted', () => rm(project.memories)],
   ];
 

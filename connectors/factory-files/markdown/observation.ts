@@ -58,7 +58,11 @@ export function styleOf(source: string, item: Block): BulletStyle {
  */
 export function renderBullet(
   statement: Statement,
-  options: { readonly style: BulletStyle; readonly parse: BlockParser; readonly mustBeJson?: boolean },
+  options: {
+    readonly style: BulletStyle;
+    readonly parse: BlockParser;
+    readonly mustBeJson?: boolean;
+  },
 ): string {
   const { style } = options;
   const plain = plainText(statement);
@@ -81,7 +85,10 @@ export function renderBlock(text: string, like: Block, parse: BlockParser): stri
 /** A name as the text of a heading. */
 export function renderName(name: string): string {
   const isPlain =
-    isWritable(name) && !/[\r\n]/.test(name) && !/(?:^|[ \t])#+$/.test(name) && !/^json:: /.test(name);
+    isWritable(name) &&
+    !/[\r\n]/.test(name) &&
+    !/(?:^|[ \t])#+$/.test(name) &&
+    !/^json:: /.test(name);
   return isPlain ? name : `json:: ${safeJson(name)}`;
 }
 

@@ -40,8 +40,16 @@ const MAX_LINES = 200_000;
 const PIECE_CHARS = 1500;
 
 const INLINE = [
-  'attention', 'autolink', 'characterEscape', 'characterReference', 'codeText',
-  'hardBreakEscape', 'htmlText', 'labelEnd', 'labelStartImage', 'labelStartLink',
+  'attention',
+  'autolink',
+  'characterEscape',
+  'characterReference',
+  'codeText',
+  'hardBreakEscape',
+  'htmlText',
+  'labelEnd',
+  'labelStartImage',
+  'labelStartLink',
 ];
 
 /**
@@ -90,7 +98,10 @@ function parseInPieces(
 
 /** Where YAML frontmatter at the top ends; 0 without any. It belongs to nobody's section. */
 function frontmatterEnd(text: string): number {
-  return /^---[ \t]*(?:\r\n?|\n)(?:[^]*?(?:\r\n?|\n))??---[ \t]*(?:\r\n?|\n|$)/.exec(text)?.[0].length ?? 0;
+  return (
+    /^---[ \t]*(?:\r\n?|\n)(?:[^]*?(?:\r\n?|\n))??---[ \t]*(?:\r\n?|\n|$)/.exec(text)?.[0].length ??
+    0
+  );
 }
 
 /** The next offset at which a new top-level block must begin whatever came before (unless open). */

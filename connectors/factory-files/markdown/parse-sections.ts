@@ -71,7 +71,10 @@ export function headingText(source: string, heading: Block): string {
 // Comments, thematic breaks and empty bullets say nothing; they are left where they are.
 function isOwnBlock(source: string, block: Block): boolean {
   if (block.kind === 'comment' || block.kind === 'break') return false;
-  return block.kind !== 'item' || !/^\s*(?:[-*+]|\d{1,9}[.)])\s*$/.test(source.slice(block.start, block.end));
+  return (
+    block.kind !== 'item' ||
+    !/^\s*(?:[-*+]|\d{1,9}[.)])\s*$/.test(source.slice(block.start, block.end))
+  );
 }
 
 function withHeading(

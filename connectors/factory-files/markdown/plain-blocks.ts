@@ -22,7 +22,8 @@ export function plainBlocks(text: string): readonly Block[] | null {
     const line = text.slice(at, end);
     const kind = kindOf(line);
     const isMore = kind === 'nested' || (kind === 'paragraph' && previous === 'paragraph');
-    const isOdd = kind === 'nested' ? previous !== 'item' : kind === 'paragraph' && previous === 'item';
+    const isOdd =
+      kind === 'nested' ? previous !== 'item' : kind === 'paragraph' && previous === 'item';
     if (kind === null || isOdd) return null;
     const last = blocks.at(-1);
     if (isMore && last) {

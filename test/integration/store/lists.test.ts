@@ -158,7 +158,7 @@ describe('an id that is not one', () => {
   it.each(['abc', '', '00000000-0000-0000-0000-00000000000', '{}', '\u0000'])(
     'names nothing: %j',
     async (id) => {
-      const { runs, conflicts, links } = under.store;
+      const { runs, conflicts } = under.store;
       const runId = id as RunId;
       const conflictId = id as ConflictId;
       expect(await codeOf(runs.get(CALLER, runId))).toBe('RUN_NOT_FOUND');
@@ -167,7 +167,6 @@ describe('an id that is not one', () => {
       expect(await codeOf(conflicts.get(CALLER, conflictId))).toBe('CONFLICT_NOT_FOUND');
       const resolution = { choice: 'hub', by: null } as const;
       expect(await codeOf(conflicts.resolve(CALLER, conflictId, resolution))).toBe('CONFLICT_NOT_FOUND');
-      expect(await codeOf(links.get(CALLER, id))).toBe('LINK_NOT_FOUND');
     },
   );
 });

@@ -1,11 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseFrontmatter, renderFrontmatter } from '../../../../connectors/factory-files/frontmatter.ts';
+import {
+  parseFrontmatter,
+  renderFrontmatter,
+} from '../../../../connectors/factory-files/frontmatter.ts';
 import { canonicalJson, type JsonObject } from '../../../../domain/json.ts';
 import { anyText, markdown } from './markdown-arbitraries.ts';
 
-const json = fc.jsonValue({ maxDepth: 2, noUnicodeString: false }) as fc.Arbitrary<JsonObject[string]>;
-const frontmatter = fc.dictionary(fc.oneof(fc.constantFrom('name', 'model', 'tools'), fc.string({ minLength: 1 })), json, { maxKeys: 4 });
+const json = fc.jsonValue({ maxDepth: 2, noUnicodeString: false }) as fc.Arbitrary<
+  JsonObject[string]
+>;
+const frontmatter = fc.dictionary(
+  fc.oneof(fc.constantFrom('name', 'model', 'tools'), fc.string({ minLength: 1 })),
+  json,
+  { maxKeys: 4 },
+);
 const wellFormed = (value: unknown): boolean => !/\p{Cs}/u.test(JSON.stringify(value));
 const documents = fc
   .record({ frontmatter, text: fc.oneof(markdown, anyText, fc.constant('---\na: b\n---\ntext')) })
@@ -27,7 +36,10 @@ describe('a document with frontmatter', () => {
       fc.property(fc.constantFrom('\n', '\r\n'), fc.string(), (eol, comment) => {
         const words = comment.replace(/[^a-z ]/gi, '');
         const head = ['---', `# ${words}`, 'b:   1', "a: 'x'  ", '---', ''].join(eol);
-        const text = renderFrontmatter({ frontmatter: { a: 'x', b: 1 }, text: 'new' }, `${head}old`);
+        const text = renderFrontmatter(
+          { frontmatter: { a: 'x', b: 1 }, text: 'new' },
+          `${head}old`,
+        );
         expect(text).toBe(`${head}new`);
       }),
     );

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createBlockParser, parsedBlocks } from '../../../../connectors/factory-files/markdown/parse-blocks.ts';
+import {
+  createBlockParser,
+  parsedBlocks,
+} from '../../../../connectors/factory-files/markdown/parse-blocks.ts';
 import { plainBlocks } from '../../../../connectors/factory-files/markdown/plain-blocks.ts';
 import { line, markdown } from './markdown-arbitraries.ts';
 

@@ -3,7 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { RemoteOp } from '../../../../connectors/connector.ts';
 import { editMemories } from '../../../../connectors/factory-files/edit-memories.ts';
 import { createBlockParser } from '../../../../connectors/factory-files/markdown/parse-blocks.ts';
-import { readMemories, type MemoryFile, type MemoryMapping } from '../../../../connectors/factory-files/memories.ts';
+import {
+  readMemories,
+  type MemoryFile,
+  type MemoryMapping,
+} from '../../../../connectors/factory-files/memories.ts';
 import { asRemoteId, canonicalMemory, type Memory } from '../../../../domain/item.ts';
 
 const mapping = (more: Partial<MemoryMapping> = {}): MemoryMapping => ({
@@ -13,12 +17,22 @@ const mapping = (more: Partial<MemoryMapping> = {}): MemoryMapping => ({
   parse: createBlockParser(),
   ...more,
 });
-const read = (text: string, more: Partial<MemoryMapping> = {}): MemoryFile => readMemories(text, mapping(more));
-const items = (text: string, more: Partial<MemoryMapping> = {}): Record<string, readonly string[]> =>
-  Object.fromEntries([...read(text, more).entries].map(([name, { memory }]) => [name, memory.observations]));
+const read = (text: string, more: Partial<MemoryMapping> = {}): MemoryFile =>
+  readMemories(text, mapping(more));
+const items = (
+  text: string,
+  more: Partial<MemoryMapping> = {},
+): Record<string, readonly string[]> =>
+  Object.fromEntries(
+    [...read(text, more).entries].map(([name, { memory }]) => [name, memory.observations]),
+  );
 
 /** Applies changes to a text: a value writes the item, null deletes it. */
-function edited(text: string, changes: Record<string, Partial<Memory> | null>, more: Partial<MemoryMapping> = {}): string {
+function edited(
+  text: string,
+  changes: Record<string, Partial<Memory> | null>,
+  more: Partial<MemoryMapping> = {},
+): string {
   const file = read(text, more);
   const ops = Object.entries(changes).map(([name, change]): RemoteOp => {
     const entry = file.entries.get(name);
@@ -40,7 +54,10 @@ function edited(text: string, changes: Record<string, Partial<Memory> | null>, m
 
 describe('reading a memory file', () => {
   it('takes the sample of the demo as its sections', () => {
-    const sample = readFileSync(new URL('../../../../dev/demo/memories.md', import.meta.url), 'utf8');
+    const sample = readFileSync(
+      new URL('../../../../dev/demo/memories.md', import.meta.url),
+      'utf8',
+    );
     const found = items(sample);
     expect(Object.keys(found)).toEqual([
       'Project Memory',
@@ -61,13 +78,24 @@ describe('reading a memory file', () => {
   });
 
   it('keeps whole blocks: nested lists, paragraphs, fences, quotes and tables', () => {
-    expect(items('## A\n\n> quote\n> more\n\n| a |\n|---|\n| b |\n\n3. third\n\n   its paragraph\n\n~~~\n- no bullet\n~~~\n')).toEqual({
-      A: ['> quote\n> more', 'third\n\nits paragraph', '| a |\n|---|\n| b |', '~~~\n- no bullet\n~~~'],
+    expect(
+      items(
+        '## A\n\n> quote\n> more\n\n| a |\n|---|\n| b |\n\n3. third\n\n   its paragraph\n\n~~~\n- no bullet\n~~~\n',
+      ),
+    ).toEqual({
+      A: [
+        '> quote\n> more',
+        'third\n\nits paragraph',
+        '| a |\n|---|\n| b |',
+        '~~~\n- no bullet\n~~~',
+      ],
     });
   });
 
   it('leaves comments, thematic breaks, empty bullets and frontmatter out', () => {
-    expect(items('---\ntitle: x\n---\n## A\n\n<!-- a note -->\n\n---\n\n-\n\n- one\n')).toEqual({ A: ['one'] });
+    expect(items('---\ntitle: x\n---\n## A\n\n<!-- a note -->\n\n---\n\n-\n\n- one\n')).toEqual({
+      A: ['one'],
+    });
   });
 
   it('counts the same block twice as one observation', () => {
@@ -84,12 +112,19 @@ describe('reading a memory file', () => {
   });
 
   it('tells alike names apart by their parents, then by number', () => {
-    const text = '# P\n## One\n### Notes\n- a\n## Two\n### Notes\n- b\n### Notes\n- c\n### Notes\n- d\n';
-    expect(Object.keys(items(text))).toEqual(['One', 'Notes', 'Two', 'Two > Notes', 'P > Two > Notes', 'Two > Notes (2)'].filter((name) => name !== 'One' && name !== 'Two'));
+    const text =
+      '# P\n## One\n### Notes\n- a\n## Two\n### Notes\n- b\n### Notes\n- c\n### Notes\n- d\n';
+    expect(Object.keys(items(text))).toEqual([
+      'Notes',
+      'Two > Notes',
+      'P > Two > Notes',
+      'Two > Notes (2)',
+    ]);
   });
 
   it('reads relations and types only in their exact form', () => {
-    const text = '## A\n\n- type:: person\n- uses:: [[Postgres]]\n- uses: [[x]]\n- see [[y]]\n- both:: [[a]] and [[b]]\n\nowns:: [[z]]\n';
+    const text =
+      '## A\n\n- type:: person\n- uses:: [[Postgres]]\n- uses: [[x]]\n- see [[y]]\n- both:: [[a]] and [[b]]\n\nowns:: [[z]]\n';
     expect(read(text).entries.get('A')?.memory).toEqual({
       name: 'A',
       type: 'person',
@@ -104,7 +139,8 @@ describe('reading a memory file', () => {
   });
 
   it('gives lines after the managed region to the section above it', () => {
-    const text = '## A\n\n- a\n\n<!-- syncline:begin -->\n\n## B\n\n- b\n\n<!-- syncline:end -->\n- appended\n';
+    const text =
+      '## A\n\n- a\n\n<!-- syncline:begin -->\n\n## B\n\n- b\n\n<!-- syncline:end -->\n- appended\n';
     expect(items(text)).toEqual({ A: ['a', 'appended'], B: ['b'] });
   });
 
@@ -116,7 +152,7 @@ describe('reading a memory file', () => {
     '<!-- syncline:begin --> and more\n\n<!-- syncline:end -->\n',
     '<!-- syncline:begin -->\n\n- a\n  <!-- syncline:end -->\n',
   ])('refuses the damaged region %j', (text) => {
-    expect(() => read(text)).toThrowError(expect.objectContaining({ code: 'REGION_DAMAGED' }));
+    expect(() => read(text)).toThrow(expect.objectContaining({ code: 'REGION_DAMAGED' }));
   });
 
   it('does not mistake markers shown in a fence for a region', () => {
@@ -128,36 +164,59 @@ describe('reading a memory file', () => {
 describe('editing a memory file', () => {
   it('adds to the end of the section’s last list, in its style', () => {
     const text = '## A\n\n* one\n\nprose\n\n1. two\n\n## B\n\n+   three\nprose';
-    expect(edited(text, { A: { observations: ['one', 'prose', 'two', 'new'] } })).toBe(text.replace('1. two', '1. two\n- new'));
-    expect(edited('## A\n\n* one\n\nprose\n', { A: { observations: ['one', 'prose', 'new'] } })).toBe('## A\n\n* one\n* new\n\nprose\n');
+    expect(edited(text, { A: { observations: ['one', 'prose', 'two', 'new'] } })).toBe(
+      text.replace('1. two', '1. two\n- new'),
+    );
+    expect(
+      edited('## A\n\n* one\n\nprose\n', { A: { observations: ['one', 'prose', 'new'] } }),
+    ).toBe('## A\n\n* one\n* new\n\nprose\n');
   });
 
   it('adds after the last block, or right under the heading, where there is no list', () => {
-    expect(edited('## A\nprose\n## B', { A: { observations: ['prose', 'new'] }, B: { observations: ['b'] } })).toBe('## A\nprose\n\n- new\n## B\n\n- b');
+    expect(
+      edited('## A\nprose\n## B', {
+        A: { observations: ['prose', 'new'] },
+        B: { observations: ['b'] },
+      }),
+    ).toBe('## A\nprose\n\n- new\n## B\n\n- b');
   });
 
   it('edits one observation in place, whatever block it is', () => {
     const text = '## A\n\n**Decision**: yes\n\n-   one\n-   two\n';
-    expect(edited(text, { A: { observations: ['**Decision**: no', 'one', 'two'] } })).toBe(text.replace('yes', 'no'));
-    expect(edited(text, { A: { observations: ['**Decision**: yes', 'ONE\nmore', 'two'] } })).toBe(text.replace('one', 'ONE\n    more'));
+    expect(edited(text, { A: { observations: ['**Decision**: no', 'one', 'two'] } })).toBe(
+      text.replace('yes', 'no'),
+    );
+    expect(edited(text, { A: { observations: ['**Decision**: yes', 'ONE\nmore', 'two'] } })).toBe(
+      text.replace('one', 'ONE\n    more'),
+    );
   });
 
   it('removes exactly the lines of an observation, all doubles of it', () => {
-    expect(edited('## A\n\n- one\n  - nested\n- two\n- one\n  - nested\n- three', { A: { observations: ['two', 'three'] } })).toBe('## A\n\n- two\n- three');
+    expect(
+      edited('## A\n\n- one\n  - nested\n- two\n- one\n  - nested\n- three', {
+        A: { observations: ['two', 'three'] },
+      }),
+    ).toBe('## A\n\n- two\n- three');
   });
 
   it('makes one region for new items and takes it away with the last of them', () => {
     const text = '# M\n\nprose without end';
     const one = edited(text, { X: { type: 'person', observations: ['b', 'a'] } });
-    expect(one).toBe(`${text}\n\n<!-- syncline:begin -->\n\n## X\n\n- type:: person\n- a\n- b\n\n<!-- syncline:end -->\n`);
+    expect(one).toBe(
+      `${text}\n\n<!-- syncline:begin -->\n\n## X\n\n- type:: person\n- a\n- b\n\n<!-- syncline:end -->\n`,
+    );
     const two = edited(one, { Y: { relations: [{ to: 'X', type: 'knows' }] } });
-    expect(two).toBe(one.replace('<!-- syncline:end', '## Y\n\n- knows:: [[X]]\n\n<!-- syncline:end'));
+    expect(two).toBe(
+      one.replace('<!-- syncline:end', '## Y\n\n- knows:: [[X]]\n\n<!-- syncline:end'),
+    );
     expect(edited(two, { X: null })).toBe(two.replace('## X\n\n- type:: person\n- a\n- b\n\n', ''));
     expect(edited(two, { X: null, Y: null })).toBe(`${text}\n`);
   });
 
   it('puts a new item under a heading of its name that only grouped others', () => {
-    expect(edited('## Group\n\n### Leaf\n\n- x\n', { Group: { observations: ['g'] } })).toBe('## Group\n\n- g\n\n### Leaf\n\n- x\n');
+    expect(edited('## Group\n\n### Leaf\n\n- x\n', { Group: { observations: ['g'] } })).toBe(
+      '## Group\n\n- g\n\n### Leaf\n\n- x\n',
+    );
   });
 
   it('writes above a fence that nobody closed', () => {
@@ -168,7 +227,9 @@ describe('editing a memory file', () => {
 
   it('renames by the heading’s text alone', () => {
     expect(edited('## Old ##\n\n- x\n', { Old: { name: 'New' } })).toBe('## New ##\n\n- x\n');
-    expect(edited('Old\n---\n- x\n', { Old: { name: 'New # 1 #' } })).toBe('## json:: "New # 1 #"\n- x\n');
+    expect(edited('Old\n---\n- x\n', { Old: { name: 'New # 1 #' } })).toBe(
+      '## json:: "New # 1 #"\n- x\n',
+    );
   });
 
   it('keeps the heading of a deleted item that has sub-sections', () => {
@@ -176,11 +237,15 @@ describe('editing a memory file', () => {
   });
 
   it('does not let a removed line turn its neighbours into something else', () => {
-    expect(items(edited('## A\n\nprose\n- one\n---\n', { A: { observations: ['prose'] } }))).toEqual({ A: ['prose'] });
+    expect(
+      items(edited('## A\n\nprose\n- one\n---\n', { A: { observations: ['prose'] } })),
+    ).toEqual({ A: ['prose'] });
   });
 
   it('says so where an item without any text would read as structure', () => {
-    expect(edited('## A\n\n- a\n\n### B\n', { A: { observations: [] } })).toBe('## A\n\n- type:: section\n\n### B\n');
+    expect(edited('## A\n\n- a\n\n### B\n', { A: { observations: [] } })).toBe(
+      '## A\n\n- type:: section\n\n### B\n',
+    );
   });
 
   it('refuses a name that is taken, also one taken by a document', () => {
@@ -195,9 +260,15 @@ describe('editing a memory file', () => {
       expectedValue: null,
     });
     const how = mapping({ isTaken: (name) => name === 'AGENTS.md' });
-    expect(editMemories(file, [op('A', 'B')], how).outcomes).toMatchObject([{ status: 'failed', code: 'ITEM_NAME_TAKEN' }]);
-    expect(editMemories(file, [op('A', 'AGENTS.md')], how).outcomes).toMatchObject([{ status: 'failed', code: 'ITEM_NAME_TAKEN' }]);
-    expect(editMemories(file, [op('A', 'C'), op('B', 'A')], how).file.source).toBe('## C\n\n## A\n');
+    expect(editMemories(file, [op('A', 'B')], how).outcomes).toMatchObject([
+      { status: 'failed', code: 'ITEM_NAME_TAKEN' },
+    ]);
+    expect(editMemories(file, [op('A', 'AGENTS.md')], how).outcomes).toMatchObject([
+      { status: 'failed', code: 'ITEM_NAME_TAKEN' },
+    ]);
+    expect(editMemories(file, [op('A', 'C'), op('B', 'A')], how).file.source).toBe(
+      '## C\n\n## A\n',
+    );
   });
 });
 
