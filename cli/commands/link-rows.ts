@@ -59,7 +59,8 @@ export function printGuard(out: Output, guard: NonNullable<Link['guard']>): void
     out.line(`  see it:     syncline sync show ${guard.planId}`);
     out.line(`  allow it:   syncline sync approve ${guard.planId} --wait`);
   }
-  out.line('  or undo what caused it and start a run: it looks again');
+  out.line('  or undo what caused it and start a run: it looks again;');
+  out.line('  `syncline link reset` writes back what the remote lost and deletes nothing');
 }
 
 /** A value under a title, indented. */

@@ -7,7 +7,7 @@ import { failed } from './edit-memories.ts';
 import { MAX_FILE_BYTES } from './factory-files-config.ts';
 import { parseFrontmatter, renderFrontmatter } from './frontmatter.ts';
 import type { Place } from './places.ts';
-import type { FileState, TextFile } from './read-file.ts';
+import { readTextFile, type FileState, type TextFile } from './read-file.ts';
 import type { FileDecision, SafeWrite } from './safe-write.ts';
 
 /** A file's state as the engine sees it. `id` is its path with the place's prefix. */
@@ -37,7 +37,7 @@ export function documentEntry(id: string, state: FileState): RemoteEntry {
 /** One operation on one document. `path` is relative to the place. @throws AppError (see SafeWrite) */
 export async function applyToDocument(
   op: RemoteOp,
-  target: { readonly place: Place; readonly path: string },
+  target: DocumentPlace,
   write: SafeWrite,
 ): Promise<ApplyOutcome> {
   const id = target.place.idPrefix + target.path;
@@ -45,6 +45,32 @@ export async function applyToDocument(
   if (parsed?.success === false) return failed(op, 'ITEM_INVALID', 'not a document');
   const wanted = parsed?.data ?? null;
   return write(target.place, target.path, (now) => decide(op, { id, wanted, now }));
+}
+
+/** A document's file. */
+export interface DocumentPlace {
+  readonly place: Place;
+  readonly path: string;
+}
+
+/** A rename: the new file first, so that the document is never nowhere. @throws AppError (see SafeWrite) */
+export async function moveDocument(
+  op: RemoteOp,
+  way: { readonly from: DocumentPlace; readonly to: DocumentPlace },
+  write: SafeWrite,
+): Promise<ApplyOutcome> {
+  const { from, to } = way;
+  const current = documentEntry(op.remoteId, await readTextFile(from.place, from.path));
+  if (current.status !== 'present' || current.version !== op.expectedVersion) {
+    return { status: 'moved', opId: op.opId, current };
+  }
+  const create: RemoteOp = { ...op, action: 'create', expectedVersion: null };
+  const created = await applyToDocument(create, to, write);
+  if (created.status === 'moved') return failed(op, 'ITEM_NAME_TAKEN', `"${to.path}" exists`);
+  if (created.status === 'applied') {
+    await applyToDocument({ ...op, action: 'delete', value: null }, from, write);
+  }
+  return created;
 }
 
 interface Situation {

@@ -3,7 +3,7 @@
  * symbolic links before it is opened; one that leads out of its place is refused.
  */
 import { realpathSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { AppError, messageOf } from '../../domain/errors.ts';
 import type { ConnectorPermissions } from '../connector.ts';
@@ -40,6 +40,23 @@ export function checkPlaces(places: readonly Place[], permissions: ConnectorPerm
     if (roots.some((root) => isWithin(real, root))) continue;
     throw new AppError('CONNECTOR_NOT_ALLOWED', `This server may not open the folder ${boundary}.`);
   }
+}
+
+/**
+ * Before anything is read or written: the places are still allowed and the project is there.
+ *
+ * @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE
+ */
+export async function checkReachable(
+  places: readonly Place[],
+  permissions: ConnectorPermissions,
+): Promise<void> {
+  checkPlaces(places, permissions);
+  const root = places[0]?.base ?? '';
+  const found = await stat(root).catch((thrown: unknown) => {
+    throw unreachable(root, isMissing(thrown) ? new Error('the folder does not exist') : thrown);
+  });
+  if (!found.isDirectory()) throw unreachable(root, new Error('the project root is not a folder'));
 }
 
 /** Whether a path is a folder or lies below it; both absolute and resolved. */

@@ -13,6 +13,7 @@ import { basename, dirname, join } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { AppError } from '../../domain/errors.ts';
 import type { IdSource } from '../../domain/ids.ts';
+import type { ApplyOutcome, RemoteOp } from '../connector.ts';
 import { isMissing, realPathIn, unreachable, type Place } from './places.ts';
 import { bytesOf, openForReading, readHandle, requireText, type TextFile } from './read-file.ts';
 
@@ -82,6 +83,20 @@ function remembering<T>(decide: Decide<T>): Decide<T> {
     known.set(hash, decision);
     return decision;
   };
+}
+
+/** Losing a race is a result the engine retries, not an unknown state: nothing was written. */
+export async function unlessRaced(
+  ops: readonly RemoteOp[],
+  work: () => Promise<readonly ApplyOutcome[]>,
+): Promise<readonly ApplyOutcome[]> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!(thrown instanceof AppError) || thrown.code !== 'REMOTE_WRITE_RACED') throw thrown;
+    const { code, message: detail } = thrown;
+    return ops.map(({ opId }) => ({ status: 'failed', opId, code, detail, isRetryable: true }));
+  }
 }
 
 interface Target<T> {

@@ -40,6 +40,8 @@ export interface SynclineProcess {
   readonly workflows: Client;
   /** Resolves when the API answers. @throws Error with the log's end when the process ends before */
   start(): Promise<void>;
+  /** For a start that must fail: how the process ended, and what it said last. */
+  startToEnd(): Promise<{ readonly ended: string; readonly said: string }>;
   /** SIGKILL to the process itself; nothing of it gets to say goodbye. */
   kill(): Promise<void>;
   /** After {@link kill}: when the memory servers it had started have ended, too. */
@@ -82,16 +84,14 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
   const workflows = new Client({ connection, namespace: temporal.namespace });
   let child: Child | null = null;
 
+  function spawn(): Child {
+    const env = environment();
+    child = startChild({ command: process.execPath, args: [program, 'all-in-one'], logFile, cwd: home, env, guardian });
+    return child;
+  }
+
   async function start(): Promise<void> {
-    const started = startChild({
-      command: process.execPath,
-      args: [program, 'all-in-one'],
-      logFile,
-      cwd: home,
-      env: environment(),
-      guardian,
-    });
-    child = started;
+    const started = spawn();
     const givenUp = (): string | null =>
       started.hasEnded() ? `Syncline ended:\n${started.logTail()}` : null;
     await waitUntil(() => answers(client), { timeoutMs: START_MS, everyMs: 20, givenUp });
@@ -105,6 +105,10 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     temporal,
     workflows,
     start,
+    async startToEnd() {
+      const started = spawn();
+      return { ended: await started.ended, said: started.logTail() };
+    },
     async kill() {
       if (!child || child.hasEnded()) return;
       process.kill(child.pid, 'SIGKILL');
