@@ -31,6 +31,8 @@ export interface Observed {
   readonly echo: number;
   /** Items missing from this scan that need another one before they count as gone. */
   readonly inDoubt: number;
+  /** Whether a committed hub change is held back by an older transaction still under way. */
+  readonly heldBack: boolean;
   /** Whether any item is to be planned; if not, the pass is over. */
   readonly hasWork: boolean;
   /** Intents of a crashed pass that were finished first. */

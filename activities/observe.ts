@@ -30,17 +30,19 @@ async function observeHub({
   sync,
   ref,
   heartbeat,
-}: PassScope): Promise<{ changedHub: number; echo: number }> {
+}: PassScope): Promise<Pick<Observed, 'changedHub' | 'echo' | 'heldBack'>> {
   let changedHub = 0;
   let echo = 0;
+  let heldBack = false;
   for (let hasMore = true; hasMore;) {
     const page = await sync.observeHub(ref, HUB_PAGE);
     changedHub += page.changed;
     echo += page.echo;
+    heldBack = page.heldBack;
     hasMore = page.hasMore;
     heartbeat();
   }
-  return { changedHub, echo };
+  return { changedHub, echo, heldBack };
 }
 
 /** A hub item's name on the remote comes from its body; only items without one are read. */
@@ -81,7 +83,7 @@ function namingOf(
 
 async function observeRemote(
   scope: PassScope,
-): Promise<Omit<Observed, 'changedHub' | 'echo' | 'recovered'>> {
+): Promise<Omit<Observed, 'changedHub' | 'echo' | 'heldBack' | 'recovered'>> {
   const { sync, ref, connector, heartbeat, signal } = scope;
   const seenIds: RemoteId[] = [];
   let observed = 0;

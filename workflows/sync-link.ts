@@ -35,9 +35,13 @@ import { PROGRESS_QUERY, WAKE_SIGNAL, type SyncLinkInput, type SyncProgress } fr
 const LINGER_MS = 45_000;
 /** A grade-C item missing from one scan is looked for again this much later (03-sync). */
 const LOOK_AGAIN_MS = 400;
+/** A committed change waits for an older transaction; most last a few milliseconds. */
+const HELD_BACK_MS = 30;
 /** Passes in a row that may follow each other at once when sides keep moving. */
 const MAX_RESTLESS_PASSES = 5;
 const RESTLESS_PAUSE_MS = 1_000;
+/** After this many the next wake or pulse goes on. */
+const MAX_PASSES = 30;
 /** Up to this many writes run inside the workflow task: 20 ms sooner than an activity of their own. */
 const SMALL_PLAN = 25;
 
@@ -105,7 +109,7 @@ async function drain(
     }
     state.passes += 1;
     const end = await onePass(begun.pass, state);
-    if (end.next !== 'again') return end.next === 'stop';
+    if (end.next !== 'again' || restless === MAX_PASSES) return end.next === 'stop';
     await sleep(restless >= MAX_RESTLESS_PASSES ? RESTLESS_PAUSE_MS : end.pauseMs);
   }
 }
@@ -157,6 +161,7 @@ async function onePass(first: PassToken, state: { phase: string }): Promise<Next
 function nextOf(observed: Observed | null, executed: Executed | null): Next {
   if (observed && observed.inDoubt > 0) return { next: 'again', pauseMs: LOOK_AGAIN_MS };
   if (executed && executed.stale > 0) return { next: 'again', pauseMs: 0 };
+  if (observed?.heldBack) return { next: 'again', pauseMs: HELD_BACK_MS };
   return { next: 'rest' };
 }
 

@@ -40,17 +40,21 @@ WITH page AS (
 )
 SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touched) AS touched,
   (SELECT count(*)::int FROM page WHERE origin = $1::uuid) AS echo,
+  EXISTS (SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
+    AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND starts_with(key, $2)
+    AND origin IS DISTINCT FROM $1::uuid) AS "heldBack",
   (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last`;
 
 /**
  * Marks what changed on the hub since the link last looked, `limit` changes at a time. The link's
- * own writes are echoes: their base was recorded in the same transaction.
+ * own writes are echoes: their base was recorded in the same transaction. `heldBack`: a committed
+ * change waits for an older transaction to end (P14), so looking again soon will show more.
  */
 export async function observeHub(
   database: Database,
   ref: PassRef,
   limit: number,
-): Promise<{ changed: number; echo: number; hasMore: boolean }> {
+): Promise<HubObservation> {
   return withFence(database, ref, async (tx) => {
     const [link] = await tx.query<{ hub_cursor: string | null; prefix: string }>(
       `SELECT hub_cursor, prefix FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
@@ -62,7 +66,7 @@ export async function observeHub(
     if (since === null) {
       const rows = await tx.query(FIRST_BASELINE, [ref.linkId, prefix]);
       await moveHubCursor(tx, ref, head);
-      return { changed: rows.length, echo: 0, hasMore: false };
+      return { changed: rows.length, echo: 0, hasMore: false, heldBack: false };
     }
     const [page] = await tx.query<FeedPage>(FEED_PAGE, [
       ref.linkId,
@@ -73,7 +77,8 @@ export async function observeHub(
     const hasMore = page!.seen === limit;
     const cursor = hasMore ? page!.last! : later(head, page!.last ?? since);
     if (cursor !== since) await moveHubCursor(tx, ref, cursor);
-    return { changed: page!.touched, echo: page!.echo, hasMore };
+    const { touched: changed, echo, heldBack } = page!;
+    return { changed, echo, hasMore, heldBack };
   });
 }
 
@@ -81,7 +86,15 @@ interface FeedPage {
   seen: number;
   touched: number;
   echo: number;
+  heldBack: boolean;
   last: string | null;
+}
+
+export interface HubObservation {
+  readonly changed: number;
+  readonly echo: number;
+  readonly hasMore: boolean;
+  readonly heldBack: boolean;
 }
 
 function later(a: string, b: string): string {

@@ -32,6 +32,8 @@ export interface PassResult {
   readonly error: PassOutcome['error'];
   readonly inDoubt: number;
   readonly stale: number;
+  /** A hub change waits for a transaction of somebody else. */
+  readonly heldBack: boolean;
 }
 
 export interface TestEngine {
@@ -87,7 +89,14 @@ export async function createTestEngine(options: {
 
   async function pass(link: Link): Promise<PassResult> {
     const begun = await steps.begin({ tenant: TENANT, linkId: link.id, trigger: 'test' });
-    const nothing = { counters: { ...NO_COUNTS }, guard: null, error: null, inDoubt: 0, stale: 0 };
+    const nothing = {
+      counters: { ...NO_COUNTS },
+      guard: null,
+      error: null,
+      inDoubt: 0,
+      stale: 0,
+      heldBack: false,
+    };
     if (begun.status === 'refused') return { ...nothing, status: 'refused' };
     try {
       return await runSteps(begun.pass);
@@ -136,6 +145,7 @@ export async function createTestEngine(options: {
       error: null,
       inDoubt: observed?.inDoubt ?? 0,
       stale: executed?.stale ?? 0,
+      heldBack: observed?.heldBack ?? false,
     };
   }
 
@@ -147,7 +157,8 @@ export async function createTestEngine(options: {
     async drain(link, limit = 10) {
       for (let nth = 1; ; nth += 1) {
         const result = await pass(link);
-        if ((result.inDoubt === 0 && result.stale === 0) || nth >= limit) return result;
+        if (result.heldBack) nth -= 1;
+        else if ((result.inDoubt === 0 && result.stale === 0) || nth >= limit) return result;
       }
     },
     addLink: (connector, config, more) =>
