@@ -6,6 +6,7 @@ import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporal
 import { v7 as newId } from 'uuid';
 import { createActivities } from '../activities/create-activities.ts';
 import type { PassOutcome, PassToken } from '../activities/contract.ts';
+import { ensureSearchAttributes } from '../dev/search-attributes.ts';
 import { systemClock } from '../domain/clock.ts';
 import { messageOf } from '../domain/errors.ts';
 import { startRemoteWatcher } from '../workers/watch-remotes.ts';
@@ -35,9 +36,13 @@ export async function startSyncWorker(
     clock: systemClock,
     newId,
     wake,
-    ...(onPass ? { onPass } : {}),
+    onPass(pass, outcome) {
+      logPass(log, pass, outcome);
+      onPass?.(pass, outcome);
+    },
   });
   installRuntime(services);
+  await ensureAttributes(services);
   const connection = await NativeConnection.connect(nativeOptions(services));
   const worker = await Worker.create({
     connection,
@@ -72,6 +77,39 @@ export async function startSyncWorker(
   });
   committed.add(refreshOnLinkChange(watcher.refresh));
   lifecycle.add({ name: 'watchers', stop: () => watcher.stop() });
+}
+
+/** One line per pass that did or wanted something: ids, counts and times, never content. */
+function logPass(log: Services['log'], pass: PassToken, outcome: PassOutcome): void {
+  const { tenant, linkId, runId, linkName, trigger } = pass;
+  const { status, counters, phases, guard, error } = outcome;
+  const level = status === 'settled' ? 'info' : 'warn';
+  log[level](
+    {
+      tenant,
+      linkId,
+      runId,
+      link: linkName,
+      trigger,
+      status,
+      counters,
+      phases,
+      guard: guard?.code,
+      error,
+    },
+    'run',
+  );
+}
+
+/** A Temporal of the user's own may not know our search attributes yet; without them nothing starts. */
+async function ensureAttributes({ config, log }: Services): Promise<void> {
+  const { address, namespace, apiKey } = config.temporal;
+  if (address === null || apiKey !== null) return;
+  try {
+    await ensureSearchAttributes(address, namespace);
+  } catch (error) {
+    log.warn({ error: messageOf(error) }, 'the search attributes could not be registered');
+  }
 }
 
 /** Commits come in bursts; a new link should be watched soon, not once per commit. */

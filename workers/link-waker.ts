@@ -17,6 +17,7 @@ const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
 const WORKFLOW_TASK_TIMEOUT = '3 seconds';
 
 const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
+const paused = defineSearchAttributeKey('Paused', 'BOOL');
 
 export function createLinkWaker(client: Client, taskQueue: string) {
   return async function wake({ tenant, linkId }: LinkRef, reason: string): Promise<void> {
@@ -39,5 +40,6 @@ function attributes(tenant: string, linkId: string): TypedSearchAttributes {
   return new TypedSearchAttributes([
     { key: tenantId, value: tenant },
     { key: linkIdKey, value: linkId },
+    { key: paused, value: false },
   ]);
 }

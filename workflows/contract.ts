@@ -30,15 +30,6 @@ export interface SyncProgress {
   readonly pendingWakes: number;
 }
 
-/** Search attributes every link's workflow carries (registered by the stack's start-up). */
-export const SEARCH_ATTRIBUTES = {
-  TenantId: 'Keyword',
-  LinkId: 'Keyword',
-  SyncPhase: 'Keyword',
-  ConflictCount: 'Int',
-  Paused: 'Bool',
-} as const;
-
 /** One workflow per link, for as long as it has something to do. */
 export function syncWorkflowId(tenant: string, linkId: string): string {
   return `sync/${tenant}/${linkId}`;

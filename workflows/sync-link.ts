@@ -49,6 +49,7 @@ const wakeSignal = defineSignal<[reason: string]>(WAKE_SIGNAL);
 const progressQuery = defineQuery<SyncProgress>(PROGRESS_QUERY);
 const syncPhase = defineSearchAttributeKey('SyncPhase', 'KEYWORD');
 const conflictCount = defineSearchAttributeKey('ConflictCount', 'INT');
+const paused = defineSearchAttributeKey('Paused', 'BOOL');
 
 const ONCE = { maximumAttempts: 1 };
 // Failures are the run's to handle (back-off by link); only a lost worker is Temporal's.
@@ -87,7 +88,8 @@ export async function syncLink(input: SyncLinkInput): Promise<void> {
     state.wakes = [];
     const isOver = await drain(input, trigger, state);
     state.phase = 'idle';
-    if (isOver) break;
+    // A wake that came while we were ending is in this run's history: no new run would answer it.
+    if (isOver && state.wakes.length === 0) break;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof syncLink>(input);
   }
   // A wake that arrives from here on starts the workflow again (signal with start).
@@ -105,6 +107,7 @@ async function drain(
     const begun = await bookkeeping(trigger).begin({ ...input, trigger });
     if (begun.status === 'refused') {
       describe(`${begun.why}: nothing runs`, begun.why);
+      upsertSearchAttributes([{ key: paused, value: begun.why === 'paused' }]);
       return true;
     }
     state.passes += 1;
