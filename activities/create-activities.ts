@@ -8,7 +8,7 @@ import type { ConnectorPool } from '../connectors/contract.ts';
 import type { PassOutcome, PassToken, SyncActivities } from './contract.ts';
 import { execute, finishIntents } from './execute.ts';
 import { observe } from './observe.ts';
-import { openScope } from './pass-scope.ts';
+import { createOpenPasses, openScope } from './pass-scope.ts';
 import { plan } from './plan.ts';
 
 /** Links one pulse wakes at most; the rest is due at the next. */
@@ -34,12 +34,15 @@ export interface StepLife {
 }
 
 /** The engine's steps, callable with or without Temporal (tests and benchmarks call them directly). */
-export function createSteps(deps: ActivityDeps) {
+export function createSteps(given: ActivityDeps) {
+  const openPasses = createOpenPasses();
+  const deps = { ...given, openPasses };
   return {
     async begin(link: LinkRef & { trigger: string }) {
       const newRunId = deps.newId() as RunId;
       const result = await deps.sync.beginPass({ ...link, newRunId });
       if (result.status === 'refused') return result;
+      openPasses.keep(result.pass);
       const { ref, trigger, mode, isRequested, remoteCursor } = result.pass;
       const pass: PassToken = {
         ...ref,
@@ -70,6 +73,7 @@ export function createSteps(deps: ActivityDeps) {
         { tenant, linkId, runId, fence },
         { ...outcome, trigger: pass.trigger, isNotable },
       );
+      openPasses.forget(pass);
       if (outcome.error?.code === 'CONNECTOR_UNREACHABLE') await deps.pool.drop(tenant, linkId);
       if (isNotable) deps.onPass?.(pass, outcome);
     },

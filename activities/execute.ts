@@ -22,8 +22,8 @@ const MAX_BATCH = 500;
 export async function execute(scope: PassScope): Promise<Executed> {
   const totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
   const limit = Math.min(MAX_BATCH, scope.connector.capabilities.maxBatch);
-  for (let isLast = false; !isLast;) {
-    const batch = await scope.sync.claimOps(scope.ref, limit);
+  for (let after = 0, isLast = false; !isLast;) {
+    const batch = await scope.sync.claimOps(scope.ref, { after, limit });
     const results = await applyBatch(scope, batch.ops);
     const settled = await settle(scope, results);
     totals.applied += settled.applied;
@@ -31,6 +31,7 @@ export async function execute(scope: PassScope): Promise<Executed> {
     totals.failed += settled.failed;
     totals.deletedHub += deletesDone(results, 'hub');
     totals.deletedRemote += deletesDone(results, 'remote');
+    after = batch.last;
     isLast = batch.isLast;
     scope.heartbeat();
   }
@@ -44,7 +45,7 @@ function deletesDone(results: readonly OpResult[], side: ClaimedOp['side']): num
 }
 
 async function settle(scope: PassScope, results: readonly OpResult[]): Promise<Settled> {
-  if (results.length === 0) return { applied: 0, stale: 0, failed: 0 };
+  if (results.length === 0) return { applied: 0, stale: 0, failed: 0, wroteHub: false };
   return scope.sync.settleOps(scope.ref, {
     results,
     linkName: scope.link.name,

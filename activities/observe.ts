@@ -19,9 +19,9 @@ const NAMING_PAGE = 1_000;
 const MAX_KEY_CODE_POINTS = 512;
 
 export async function observe(scope: PassScope): Promise<Observed> {
-  const recovered = await finishIntents(scope);
-  const hub = await observeHub(scope);
-  await nameNewItems(scope);
+  const recovered = scope.mayHaveIntents ? await finishIntents(scope) : 0;
+  const { hasNameless, ...hub } = await observeHub(scope);
+  if (hasNameless) await nameNewItems(scope);
   const remote = await observeRemote(scope);
   return { ...hub, ...remote, recovered };
 }
@@ -30,19 +30,19 @@ async function observeHub({
   sync,
   ref,
   heartbeat,
-}: PassScope): Promise<Pick<Observed, 'changedHub' | 'echo' | 'heldBack'>> {
-  let changedHub = 0;
-  let echo = 0;
-  let heldBack = false;
+}: PassScope): Promise<Pick<Observed, 'changedHub' | 'echo' | 'heldBack'> & { hasNameless: boolean }> {
+  const seen = { changedHub: 0, echo: 0, heldBack: false, hasNameless: false };
   for (let hasMore = true; hasMore;) {
     const page = await sync.observeHub(ref, HUB_PAGE);
-    changedHub += page.changed;
-    echo += page.echo;
-    heldBack = page.heldBack;
+    seen.changedHub += page.changed;
+    seen.echo += page.echo;
+    seen.heldBack = page.heldBack;
+    // Asked of all items, so the last page knows.
+    seen.hasNameless = page.hasNameless;
     hasMore = page.hasMore;
     heartbeat();
   }
-  return { changedHub, echo, heldBack };
+  return seen;
 }
 
 /** A hub item's name on the remote comes from its body; only items without one are read. */
@@ -89,24 +89,28 @@ async function observeRemote(
   let observed = 0;
   let changedRemote = 0;
   let page: ObservePage;
+  let sightings: Sighting[];
   let next: string | null = null;
-  do {
+  for (;;) {
     page = await connector.observe({ since: scope.remoteCursor, page: next, signal });
     observed += page.entries.length;
     for (const entry of page.entries) if (entry.status !== 'absent') seenIds.push(entry.remoteId);
-    const sightings = await sight(scope, page.entries);
-    await sync.recordSightings(ref, sightings);
+    sightings = await sight(scope, page.entries);
     changedRemote += sightings.length;
     next = page.nextPage;
     heartbeat();
-  } while (next !== null);
+    if (next === null) break;
+    await sync.recordSightings(ref, sightings);
+  }
   if (!page.isComplete) {
+    await sync.recordSightings(ref, sightings);
     // Without its certificate a listing proves nothing about what it does not show (P15).
     throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', {
       retryable: true,
     });
   }
   const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
+    sightings,
     cursor: page.cursor,
     seenIds: page.mode === 'scan' ? seenIds : null,
     scansNeeded: scope.scansNeeded,
@@ -117,6 +121,7 @@ async function observeRemote(
 /** The entries of a page that differ from what is recorded, with their bodies. */
 async function sight(scope: PassScope, entries: readonly RemoteEntry[]): Promise<Sighting[]> {
   const { sync, ref, link, connector, signal } = scope;
+  if (entries.length === 0) return [];
   // A page may hold an entry twice; the later one is the newer.
   const latest = new Map(entries.map((entry) => [entry.remoteId, entry]));
   const known = await sync.knownRemotes(ref, [...latest.keys()]);
@@ -127,7 +132,12 @@ async function sight(scope: PassScope, entries: readonly RemoteEntry[]): Promise
     return recorded?.status !== 'present' || recorded.version !== entry.version;
   });
   const complete = await withValues(connector, differing, signal);
-  return Promise.all(complete.map((entry) => sightingOf(link, entry)));
+  return Promise.all(
+    complete.map(async (entry) => ({
+      ...(await sightingOf(link, entry)),
+      isKnown: known.has(entry.remoteId),
+    })),
+  );
 }
 
 async function withValues(
@@ -145,7 +155,9 @@ async function withValues(
   return entries.map((entry) => values.get(entry.remoteId) ?? entry);
 }
 
-async function sightingOf(link: Link, entry: RemoteEntry): Promise<Sighting> {
+type Seen = Omit<Sighting, 'isKnown'>;
+
+async function sightingOf(link: Link, entry: RemoteEntry): Promise<Seen> {
   const bare = {
     remoteId: entry.remoteId,
     version: null,
@@ -174,7 +186,7 @@ async function sightingOf(link: Link, entry: RemoteEntry): Promise<Sighting> {
   return presentSighting(link, entry);
 }
 
-async function presentSighting(link: Link, entry: RemoteItem): Promise<Sighting> {
+async function presentSighting(link: Link, entry: RemoteItem): Promise<Seen> {
   const value = entry.value ?? {};
   const keys = keysFor(link, entry.kind, itemName(entry.kind, value) ?? entry.remoteId);
   const common = {

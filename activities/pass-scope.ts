@@ -5,7 +5,7 @@ import { AppError } from '../domain/errors.ts';
 import type { IdSource } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
 import type { Link } from '../domain/link.ts';
-import type { PassRef, SyncStore } from '../store/contract.ts';
+import type { PassRef, PassStart, SyncStore } from '../store/contract.ts';
 import type { ConnectorPool } from '../connectors/contract.ts';
 import type { PassToken } from './contract.ts';
 
@@ -15,6 +15,8 @@ export interface PassScope {
   readonly remoteCursor: string | null;
   readonly connector: Connector;
   readonly kinds: readonly ItemKind[];
+  /** False: the pass began after every intent of the link had been settled. */
+  readonly mayHaveIntents: boolean;
   /** Complete scans in a row an item must miss before it counts as gone: 2 for grade C. */
   readonly scansNeeded: number;
   readonly sync: SyncStore;
@@ -30,6 +32,34 @@ export interface ScopeDeps {
   readonly pool: ConnectorPool;
   readonly clock: Clock;
   readonly newId: IdSource;
+  readonly openPasses: OpenPasses;
+}
+
+/** What a pass was begun with. */
+type Known = Pick<PassStart, 'link' | 'remoteCursor' | 'hasOpenIntents'>;
+
+/**
+ * The passes begun in this process, so that their later steps need not ask for the link again. A
+ * new fence makes what was kept worthless; a step of a pass begun elsewhere simply asks.
+ */
+export interface OpenPasses {
+  keep(pass: PassStart): void;
+  find(pass: Pick<PassRef, 'tenant' | 'linkId' | 'fence'>): Known | null;
+  forget(pass: Pick<PassRef, 'tenant' | 'linkId'>): void;
+}
+
+/** At most one pass per link. */
+export function createOpenPasses(): OpenPasses {
+  const passes = new Map<string, PassStart>();
+  const nameOf = ({ tenant, linkId }: Pick<PassRef, 'tenant' | 'linkId'>) => `${tenant}/${linkId}`;
+  return {
+    keep: (pass) => void passes.set(nameOf(pass.ref), pass),
+    find(ref) {
+      const kept = passes.get(nameOf(ref));
+      return kept?.ref.fence === ref.fence ? kept : null;
+    },
+    forget: (ref) => void passes.delete(nameOf(ref)),
+  };
 }
 
 /** Opens what a step needs. @throws AppError FENCED, CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
@@ -39,7 +69,7 @@ export async function openScope(
   step: { heartbeat: () => void; signal: AbortSignal },
 ): Promise<PassScope> {
   const { tenant, linkId, runId, fence } = pass;
-  const found = await deps.sync.linkOfPass({ tenant, linkId });
+  const found = deps.openPasses.find(pass) ?? (await deps.sync.linkOfPass({ tenant, linkId }));
   if (!found) throw new AppError('FENCED', 'the link has been removed');
   const connector = await deps.pool.get(tenant, found.link);
   const { capabilities } = connector;
@@ -48,6 +78,7 @@ export async function openScope(
     ref: { tenant, linkId, runId, fence },
     link: found.link,
     remoteCursor: found.remoteCursor,
+    mayHaveIntents: found.hasOpenIntents,
     connector,
     kinds: capabilities.kinds,
     scansNeeded: capabilities.grade === 'C' ? 2 : 1,

@@ -41,13 +41,10 @@ export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> 
     deletesRemote: 0,
   };
   let judged = 0;
-  let seq = await sync.nextSeq(ref);
   for (let after = '', isDone = false; !isDone;) {
     const items = await sync.dirtyItems(ref, { after, limit: PLAN_PAGE });
     const page = await planPage(scope, items);
-    if (items.length > 0)
-      await sync.recordPlan(ref, { page, trigger: pass.trigger, firstSeq: seq });
-    seq += page.ops.length;
+    if (items.length > 0) await sync.recordPlan(ref, { page, trigger: pass.trigger });
     judged += items.length;
     addUp(totals, page);
     after = items.at(-1)?.key ?? after;
@@ -274,16 +271,13 @@ function addUp(totals: Omit<Planned, 'guard'>, page: PlanPage): void {
   sums.deletesRemote += deletes.filter((o) => o.side === 'remote').length;
 }
 
-/** Counting both sides costs a scan of the link's items, so only a plan that could trip a guard pays for it. */
 async function judge(
   scope: PassScope,
   totals: { judged: number; deletesHub: number; deletesRemote: number },
 ): Promise<GuardTrip | null> {
   const { sync, ref, link } = scope;
   const { guards } = link;
-  const couldTrip =
-    totals.deletesHub + totals.deletesRemote > 0 || totals.judged > guards.maxDeleteCount;
-  if (!couldTrip && guards.canary === undefined) return null;
+  if (guards.canary === undefined && !(await couldTrip(scope, totals))) return null;
   const verdict = evaluateGuards(
     {
       ...(await sync.countSides(ref)),
@@ -293,4 +287,18 @@ async function judge(
     guards,
   );
   return verdict.status === 'go' ? null : { code: verdict.code, reason: verdict.reason };
+}
+
+/**
+ * Counting both sides costs a scan of the link's items, so only a plan that could trip a guard pays
+ * for it: one that deletes beyond the count, or one after which a side may be empty or all changed.
+ */
+async function couldTrip(
+  { sync, ref, link }: PassScope,
+  { judged, deletesHub, deletesRemote }: { judged: number; deletesHub: number; deletesRemote: number },
+): Promise<boolean> {
+  const { maxDeleteCount } = link.guards;
+  if (Math.max(deletesHub, deletesRemote) > maxDeleteCount) return true;
+  if (deletesHub + deletesRemote === 0 && judged <= maxDeleteCount) return false;
+  return !(await sync.isCalm(ref));
 }

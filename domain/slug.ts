@@ -35,12 +35,15 @@ export function slugOfName(name: string): string {
   return [...slug].length <= MAX_SLUG_CODE_POINTS ? slug : shortened(name, body);
 }
 
-/** The name a slug stands for, or null for one that was shortened (the name is in the item's data). */
+/**
+ * The name a slug stands for; null for one that was shortened (the name is in the item's data) and
+ * for what is no slug.
+ */
 export function nameOfSlug(slug: string): string | null {
   const cut = slug.lastIndexOf('~');
   const suffix = cut < 0 ? '' : slug.slice(cut);
   const body = splitUnits(cut < 0 ? slug : slug.slice(0, cut));
-  if (suffix.startsWith('~h')) return null;
+  if (suffix.startsWith('~h') || body.includes('%')) return null;
   const read = suffix.startsWith('~x')
     ? patternReading(body, suffix.slice(2))
     : READINGS.find(([known]) => known === suffix)?.[1];
@@ -58,14 +61,14 @@ export function pathKey(path: string): string {
 
 function escapeUnit(char: string): string[] {
   // "-" is what a space becomes; "%", "~" and "/" have a meaning here; control characters are no key.
+  // All of them are at most U+009F, so two hex digits do.
   return /[%~/\p{Cc}]/u.test(char)
-    ? [...Buffer.from(char)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`)
+    ? [`%${char.codePointAt(0)!.toString(16).padStart(2, '0')}`]
     : [char];
 }
 
 function unescapeUnit(unit: string): string {
-  const byte = Number.parseInt(unit.slice(1), 16);
-  return String.fromCharCode(byte);
+  return String.fromCodePoint(Number.parseInt(unit.slice(1), 16));
 }
 
 function splitUnits(body: string): string[] {

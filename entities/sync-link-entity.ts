@@ -68,6 +68,10 @@ export class SyncLinkEntity {
   @Column({ type: 'bigint', default: 0 })
   fence!: string;
 
+  /** When its newest pass took the fence. */
+  @Column({ name: 'pass_began_at', type: 'timestamptz', default: () => 'now()' })
+  passBeganAt!: Date;
+
   @Column({ name: 'hub_cursor', type: 'text', nullable: true })
   hubCursor!: string | null;
 

@@ -12,6 +12,7 @@ import { SyncLinkEntity } from './sync-link-entity.ts';
   onDelete: 'CASCADE',
 })
 @Index('sync_runs_by_link', { synchronize: false })
+@Index('sync_runs_open', { synchronize: false })
 export class SyncRunEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'sync_runs_pkey' })
   tenantId!: TenantId;

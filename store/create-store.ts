@@ -34,7 +34,7 @@ export function createStore(deps: StoreDeps): FullStore {
     links: createLinkStore(deps),
     runs: createRunStore(deps),
     conflicts: createConflictStore(deps),
-    sync: createSyncStore(deps.database),
+    sync: createSyncStore(deps.database, deps.onCommitted),
     outbox: createOutbox(deps.database),
     sweeps: createSweeps(deps),
     ping: () => deps.database.ping(),

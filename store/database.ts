@@ -29,6 +29,15 @@ export interface Transaction {
 export interface Database {
   /** Runs `work` in one transaction that sees only this tenant's rows. Never nest it. */
   withTenant<T>(tenant: TenantId, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * The same, with the first statement in the very message that begins the transaction: one round
+   * trip less. It takes no parameters, so its values must be given through {@link literal}.
+   */
+  withTenantFirst<Row extends object, T>(
+    tenant: TenantId,
+    first: string,
+    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+  ): Promise<T>;
   /** Runs `work` in one transaction of the sweeps' role: all tenants, few tables. */
   withSystem<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** @throws AppError UNAVAILABLE */
@@ -56,7 +65,13 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
   const timeout = `SET LOCAL statement_timeout = ${config.statementTimeoutMs ?? 30_000}`;
   const path = 'SET LOCAL search_path = context_system, public';
 
-  async function transact<T>(begin: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  const asTenant = (tenant: TenantId): string =>
+    `BEGIN; SET LOCAL ROLE syncline_app; ${path}; ${timeout}; SET LOCAL app.tenant = ${literal(tenant)}`;
+
+  async function transact<Row extends object, T>(
+    begin: string,
+    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await once(begin, work);
@@ -66,17 +81,23 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
     }
   }
 
-  async function once<T>(begin: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  async function once<Row extends object, T>(
+    begin: string,
+    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+  ): Promise<T> {
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
       // One message: a transaction costs one round trip more than its statements, not three.
-      await client.query(begin);
-      const result = await work({
-        query: async <Row extends object>(sql: string, values?: readonly unknown[]) =>
-          (await client.query<Row>(sql, values as unknown[])).rows,
-      });
-      await client.query('COMMIT');
+      const results = (await client.query(begin)) as unknown as pg.QueryResult<Row>[];
+      const tx: Transaction = {
+        query: async <Found extends object>(sql: string, values?: readonly unknown[]) =>
+          (await client.query<Found>(sql, values as unknown[])).rows,
+      };
+      const result = await work(tx, results.at(-1)?.rows ?? []);
+      // COMMIT of a transaction in which a statement failed rolls back and says so only here.
+      const { command } = await client.query('COMMIT');
+      if (command !== 'COMMIT') throw new AppError('INTERNAL', 'the transaction was rolled back');
       return result;
     } catch (error) {
       await client.query('ROLLBACK').catch((failure: unknown) => {
@@ -89,11 +110,12 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
   }
 
   return {
-    withTenant: (tenant, work) =>
-      transact(
-        `BEGIN; SET LOCAL ROLE syncline_app; ${path}; ${timeout}; SET LOCAL app.tenant = ${quoted(tenant)}`,
-        work,
-      ),
+    withTenant: (tenant, work) => transact(asTenant(tenant), (tx) => work(tx)),
+    withTenantFirst: <Row extends object, T>(
+      tenant: TenantId,
+      first: string,
+      work: (tx: Transaction, rows: Row[]) => Promise<T>,
+    ) => transact<Row, T>(`${asTenant(tenant)}; ${first}`, work),
     withSystem: (work) =>
       transact(`BEGIN; SET LOCAL ROLE syncline_system; ${path}; ${timeout}`, work),
     async ping() {
@@ -115,8 +137,9 @@ export function sqlStateOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
-function quoted(tenant: TenantId): string {
-  return pg.escapeLiteral(tenant);
+/** A text as an SQL literal, for the few statements that can take no parameters. */
+export function literal(text: string): string {
+  return pg.escapeLiteral(text);
 }
 
 /** Connection trouble is told as such; anything else passes through. */

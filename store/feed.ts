@@ -40,14 +40,15 @@ export async function readChanges(
   return { changes: rows.map(changeOf), cursor: rows.at(-1)?.position ?? query.since };
 }
 
-const SELECT_HEAD = `
+/** The newest position a reader may rest at, as a query; no row while nothing ever changed. */
+export const FEED_HEAD = `
 SELECT xid || '.' || seq AS position FROM changes
 WHERE tenant_id = current_setting('app.tenant') AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid DESC, seq DESC LIMIT 1`;
 
-/** The newest position a reader may rest at. */
+/** The answer of {@link FEED_HEAD}. */
 export async function feedHead(tx: Transaction): Promise<string> {
-  const [row] = await tx.query<{ position: string }>(SELECT_HEAD);
+  const [row] = await tx.query<{ position: string }>(FEED_HEAD);
   return row?.position ?? FEED_START;
 }
 

@@ -2,7 +2,7 @@
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import { isUuid, type IdSource, type LinkId } from '../domain/ids.ts';
-import type { JsonObject } from '../domain/json.ts';
+import { canonicalJson, type Json, type JsonObject } from '../domain/json.ts';
 import type {
   Direction,
   GuardConfig,
@@ -227,6 +227,12 @@ async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<v
      WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open'`,
     [id],
   );
+  // A plan of the old epoch, approved or not, must not delete what the new one has yet to look at.
+  await tx.query(
+    `UPDATE sync_ops SET state = 'stale', detail = 'the link was changed or reset since the plan'
+     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND state = 'planned'`,
+    [id],
+  );
 }
 
 async function setState(tx: Transaction, id: LinkId, state: LinkState): Promise<void> {
@@ -290,7 +296,12 @@ function policyValues(link: Omit<NewLink, 'connector' | 'config'>): unknown[] {
 /** What decides outcomes; a change of it opens a new epoch (P21). */
 function policyText(link: Omit<NewLink, 'connector' | 'config'>): string {
   const { scope, direction, strategy, strategies, guards } = link;
-  return JSON.stringify([scope.prefix, direction, strategy, strategies, guards]);
+  return canonicalJson([scope.prefix, direction, strategy, plain(strategies), plain(guards)]);
+}
+
+/** The value as a json column gives it back: without members that are undefined. */
+function plain(value: object): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
 }
 
 function translateDuplicate(error: unknown, name: string): unknown {

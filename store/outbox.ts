@@ -30,11 +30,15 @@ export async function wakeLink(tx: Transaction, linkId: LinkId): Promise<void> {
   );
 }
 
-// A claim is a lease: a relay that dies leaves its rows to the next one.
+const TOPICS = [contextsChanged, linkWake].map(({ shape }) => shape.topic.value);
+
+// A claim is a lease: a relay that dies leaves its rows to the next one. Topics of a newer version
+// are left to a newer relay.
 const CLAIM = `
 UPDATE outbox SET attempts = attempts + 1, not_before = now() + interval '30 seconds'
 WHERE id IN (
-  SELECT id FROM outbox WHERE not_before <= now() ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+  SELECT id FROM outbox WHERE not_before <= now() AND topic = ANY($2)
+  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, tenant_id, topic, payload`;
 
 /** The links whose scope holds one of the keys, other than the one that wrote them. */
@@ -61,7 +65,7 @@ export interface Outbox {
 export function createOutbox(database: Database): Outbox {
   return {
     async claim(limit) {
-      const rows = await database.withSystem((tx) => tx.query<OutboxRow>(CLAIM, [limit]));
+      const rows = await database.withSystem((tx) => tx.query<OutboxRow>(CLAIM, [limit, TOPICS]));
       return rows.map((row) => ({
         ...messageSchema.parse({ topic: row.topic, payload: row.payload }),
         id: row.id,

@@ -26,7 +26,7 @@ import {
   type McpMemoryConfig,
 } from './mcp-memory-config.ts';
 import { createMcpSession, type McpSession } from './mcp-session.ts';
-import { checkFolder, checkRealFolder, watchFile } from './memory-file.ts';
+import { checkFolder, checkRealFile, watchFile } from './memory-file.ts';
 import { entryOf } from './memory-graph.ts';
 import {
   createMemoryServer,
@@ -95,10 +95,12 @@ async function openMcpMemory(
 ): Promise<Connector> {
   checkMcpMemoryAllowed(config, context.permissions);
   const file = memoryFileOf(config);
-  if (file) {
+  const checkFile = async (): Promise<void> => {
+    if (!file) return;
     await checkFolder(file);
-    await checkRealFolder(file, context.permissions);
-  }
+    await checkRealFile(file, context.permissions);
+  };
+  await checkFile();
   const session = createMcpSession({
     serverName: serverNameOf(config),
     createTransport: createServerTransport(config, context),
@@ -108,24 +110,27 @@ async function openMcpMemory(
     log: context.log,
   });
   await session.ping(context.signal);
-  return createConnector({ session, file, log: context.log, deps });
+  return createConnector({ session, file, checkFile, log: context.log, deps });
 }
 
 interface Opened {
   readonly session: McpSession;
   readonly file: string | null;
+  /** Before every call: links may have been laid since. @throws AppError CONNECTOR_UNREACHABLE, PATH_ESCAPES_ROOT */
+  readonly checkFile: () => Promise<void>;
   readonly log: ConnectorLog;
   readonly deps: McpMemoryDeps;
 }
 
-function createConnector({ session, file, log, deps }: Opened): Connector {
-  const server = createMemoryServer(session, file);
+function createConnector(opened: Opened): Connector {
+  const { session, file, checkFile, log, deps } = opened;
+  const server = createMemoryServer(session, file, checkFile);
   const inTurn = createSerialQueue();
   const takeLease = () => (file ? takeWriterLease(file, log) : Promise.resolve(NO_LEASE));
 
   async function apply(ops: readonly RemoteOp[], signal?: AbortSignal): Promise<ApplyOutcome[]> {
     if (ops.length === 0) return [];
-    if (file) await checkFolder(file);
+    await checkFile();
     const lease = await takeLease().catch(asBusy);
     if (lease instanceof AppError) return leaseBusy(ops, lease);
     try {
@@ -140,7 +145,7 @@ function createConnector({ session, file, log, deps }: Opened): Connector {
     capabilities: MCP_MEMORY_CAPABILITIES,
     probe: (signal) =>
       inTurn(async () => {
-        if (file) await checkFolder(file);
+        await checkFile();
         await session.ping(signal);
       }),
     observe: (request) => inTurn(() => observe(server, request)),
@@ -153,7 +158,7 @@ function createConnector({ session, file, log, deps }: Opened): Connector {
         return remoteIds.map((id) => entryOf(graph, id));
       }),
     apply: (ops, signal) => inTurn(() => apply(ops, signal)),
-    watch: (onHint) => watch({ session, file, log, deps }, onHint, inTurn),
+    watch: (onHint) => watch(opened, onHint, inTurn),
     // Not in turn: closing ends what is under way.
     close: () => session.close(),
   };

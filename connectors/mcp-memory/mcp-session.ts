@@ -90,7 +90,8 @@ export function createMcpSession(options: McpSessionOptions): McpSession {
   }
 
   function requestOptions(signal?: AbortSignal): { timeout: number; signal?: AbortSignal } {
-    return { timeout: options.callTimeoutMs, ...(signal && { signal }) };
+    // The SDK never takes its listener off a signal: each request gets a signal of its own.
+    return { timeout: options.callTimeoutMs, ...(signal && { signal: AbortSignal.any([signal]) }) };
   }
 
   /** Sends one request; without an answer the connection is given up at once. */

@@ -4,8 +4,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { watch } from 'node:fs';
-import { readFile, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { AppError } from '../../domain/errors.ts';
 import type { ConnectorLog, ConnectorPermissions } from '../connector.ts';
 import { isInside } from './mcp-memory-config.ts';
@@ -22,8 +22,8 @@ export async function checkFolder(file: string): Promise<void> {
   throw unreachable(`The folder ${folder} of the memory file is not there.`);
 }
 
-/** @throws AppError PATH_ESCAPES_ROOT when links lead out of the allowed folders */
-export async function checkRealFolder(
+/** @throws AppError PATH_ESCAPES_ROOT when links, the file itself included, lead out of the allowed folders */
+export async function checkRealFile(
   file: string,
   { fileRoots }: ConnectorPermissions,
 ): Promise<void> {
@@ -36,10 +36,15 @@ export async function checkRealFolder(
   );
 }
 
-/** The file's path with its folder's links followed: one file, one path. The file may be missing. */
+/** The file's path with links followed: one file, one path. The file may be missing. */
 export async function realFile(file: string): Promise<string> {
-  const folder = await realpath(dirname(file)).catch(() => dirname(file));
-  return join(folder, basename(file));
+  const real = await realpath(file).catch(() => null);
+  if (real !== null) return real;
+  // A link to a file that is not there yet: the server would make it where the link points.
+  const target = await readlink(file).catch(() => null);
+  const path = target === null ? file : resolve(dirname(file), target);
+  const folder = await realpath(dirname(path)).catch(() => dirname(path));
+  return join(folder, basename(path));
 }
 
 /**

@@ -6,7 +6,7 @@ import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { AppError } from '../../domain/errors.ts';
 import { hashText } from '../../domain/hash.ts';
 import type { McpSession } from './mcp-session.ts';
-import { checkFolder, diagnoseFile, fileStamp } from './memory-file.ts';
+import { diagnoseFile, fileStamp } from './memory-file.ts';
 import { rawGraphSchema, toMemoryGraph, type MemoryGraph, type RawGraph } from './memory-graph.ts';
 
 /** The resource that shows the whole graph. */
@@ -40,8 +40,15 @@ export interface MemoryServer {
   write(tool: WriteTool, args: Record<string, unknown>, signal?: AbortSignal): Promise<WriteAnswer>;
 }
 
-/** @param file the memory file where it is known, for checks the server does not make */
-export function createMemoryServer(session: McpSession, file: string | null): MemoryServer {
+/**
+ * @param file the memory file where it is known, for checks the server does not make
+ * @param checkFile made before every read
+ */
+export function createMemoryServer(
+  session: McpSession,
+  file: string | null,
+  checkFile: () => Promise<void> = () => Promise.resolve(),
+): MemoryServer {
   let last: { readonly textHash: string; readonly graph: MemoryGraph } | null = null;
 
   async function read(
@@ -49,7 +56,7 @@ export function createMemoryServer(session: McpSession, file: string | null): Me
     args: Record<string, unknown>,
     signal?: AbortSignal,
   ): Promise<MemoryGraph> {
-    if (file) await checkFolder(file);
+    await checkFile();
     const answer = await session.call(tool, args, { signal, isRead: true });
     if (answer.isError) return readUnchecked(answer, signal);
     const text = textOf(answer);

@@ -18,7 +18,7 @@ import {
 } from '../write-versions.ts';
 import { QUARANTINE } from './observe.ts';
 import { withFence, type PassRef } from './pass.ts';
-import { closeConflicts } from './plan.ts';
+import { CLOSE_CONFLICTS } from './plan.ts';
 
 /** An op ready to be executed, with the bodies it needs. */
 export interface ClaimedOp {
@@ -49,48 +49,51 @@ o.remote_version AS "remoteVersion", encode(o.remote_hash, 'hex') AS "remoteHash
 encode(o.hub_after, 'hex') AS "hubAfter", encode(o.remote_after, 'hex') AS "remoteAfter"`;
 
 // Re-check at the last moment: the hub's version and the remote as last seen are what the plan saw.
-const SELECT_NEXT = `
-SELECT ${OP_COLUMNS}, encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
-  (coalesce(c.version, 0) = o.hub_version
-   AND i.remote_hash IS NOT DISTINCT FROM o.remote_hash
-   AND i.remote_version IS NOT DISTINCT FROM o.remote_version
-   AND i.remote_id = o.remote_id) AS "isFresh"
-FROM sync_ops o
-JOIN sync_items i ON i.tenant_id = o.tenant_id AND i.link_id = o.link_id AND i.key = o.key
-LEFT JOIN contexts c ON c.tenant_id = o.tenant_id AND c.key = o.key
-WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.state = 'planned'
-ORDER BY o.seq LIMIT $2`;
+// What has moved on is stale; what writes the remote becomes an intent.
+const CLAIM_NEXT = `
+WITH next AS (
+  SELECT ${OP_COLUMNS}, encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
+    (coalesce(c.version, 0) = o.hub_version
+     AND i.remote_hash IS NOT DISTINCT FROM o.remote_hash
+     AND i.remote_version IS NOT DISTINCT FROM o.remote_version
+     AND i.remote_id = o.remote_id) AS "isFresh"
+  FROM sync_ops o
+  JOIN sync_items i ON i.tenant_id = o.tenant_id AND i.link_id = o.link_id AND i.key = o.key
+  LEFT JOIN contexts c ON c.tenant_id = o.tenant_id AND c.key = o.key
+  WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.state = 'planned'
+    AND o.seq > $2
+  ORDER BY o.seq LIMIT $3
+), marked AS (
+  UPDATE sync_ops o SET state = CASE WHEN next."isFresh" THEN 'intended' ELSE 'stale' END,
+    detail = CASE WHEN NOT next."isFresh" THEN 'a side has changed since the plan' END
+  FROM next WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.seq = next.seq
+    AND (next.side <> 'hub' OR NOT next."isFresh")
+)
+SELECT * FROM next ORDER BY seq`;
 
 type OpRow = Omit<ClaimedOp, 'remoteValue' | 'expectedValue'> & { isFresh: boolean };
+
+export interface ClaimedBatch {
+  readonly ops: ClaimedOp[];
+  readonly stale: number;
+  /** Number of the last op looked at, to go on after. */
+  readonly last: number;
+  readonly isLast: boolean;
+}
 
 /** Takes the next ops of a run: stale ones are dropped, those that write the remote become intents. */
 export async function claimOps(
   database: Database,
   ref: PassRef,
-  limit: number,
-): Promise<{ ops: ClaimedOp[]; stale: number; isLast: boolean }> {
+  { after, limit }: { after: number; limit: number },
+): Promise<ClaimedBatch> {
   return withFence(database, ref, async (tx) => {
-    const rows = await tx.query<OpRow>(SELECT_NEXT, [ref.runId, limit]);
-    const stale = rows.filter((row) => !row.isFresh);
+    const rows = await tx.query<OpRow>(CLAIM_NEXT, [ref.runId, after, limit]);
     const fresh = rows.filter((row) => row.isFresh);
-    await markOps(
-      tx,
-      ref,
-      stale.map((row) => ({
-        seq: row.seq,
-        state: 'stale',
-        detail: 'a side has changed since the plan',
-      })),
-    );
-    const intents = fresh.filter((row) => row.side !== 'hub');
-    await markOps(
-      tx,
-      ref,
-      intents.map((row) => ({ seq: row.seq, state: 'intended', detail: null })),
-    );
     return {
       ops: await withBodies(tx, fresh),
-      stale: stale.length,
+      stale: rows.length - fresh.length,
+      last: rows.at(-1)?.seq ?? after,
       isLast: rows.length < limit,
     };
   });
@@ -157,6 +160,8 @@ export interface Settled {
   readonly applied: number;
   readonly stale: number;
   readonly failed: number;
+  /** Whether the hub has new versions, of which the outbox tells. */
+  readonly wroteHub: boolean;
 }
 
 /** Settles the results of one batch, all or nothing. @throws AppError FENCED */
@@ -177,26 +182,24 @@ export async function settleOps(
       judged.flatMap((j) => j.bodies),
     );
     await writeHub(tx, ref, { judged, hub, ...batch });
-    await tx.query(SETTLE_ITEMS, [
+    await tx.query(SETTLE, [
       ref.linkId,
+      judged.filter((j) => j.state === 'done').map((j) => j.result.op.key),
       JSON.stringify(judged.flatMap((j) => (j.item ? [j.item] : []))),
+      ref.runId,
+      JSON.stringify(judged.map(({ result, state, detail }) => ({ seq: result.op.seq, state, detail }))),
     ]);
     const faults = judged.flatMap((j) =>
       j.fault ? [{ key: j.result.op.key, fault: j.fault }] : [],
     );
     if (faults.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(faults)]);
-    await closeConflicts(
-      tx,
-      ref,
-      judged.filter((j) => j.state === 'done').map((j) => j.result.op.key),
-    );
-    await markOps(
-      tx,
-      ref,
-      judged.map((j) => ({ seq: j.result.op.seq, state: j.state, detail: j.detail })),
-    );
     const count = (state: string): number => judged.filter((j) => j.state === state).length;
-    return { applied: count('done'), stale: count('stale'), failed: count('failed') };
+    return {
+      applied: count('done'),
+      stale: count('stale'),
+      failed: count('failed'),
+      wroteHub: judged.some((j) => j.writesHub),
+    };
   });
 }
 
@@ -228,7 +231,8 @@ function judge(result: OpResult, hub: ContextRow | null): Judged {
   }
   const { op, remote } = result;
   const isHubFresh = (hub?.version ?? 0) === op.hubVersion;
-  const bodies = remote?.body ? [remote.body] : [];
+  // What the remote took over as it was sent is stored: it was read from there.
+  const bodies = remote?.body && remote.body.hash !== op.remoteAfter ? [remote.body] : [];
   if (op.side === 'hub' && !isHubFresh)
     return { ...base, state: 'stale', detail: 'the hub has changed since the plan' };
   // The remote was written and then the hub moved: what the remote now descends from is the hub
@@ -292,7 +296,9 @@ function seenAgain(op: ClaimedOp, seen: { version: string | null; body: Body | n
   };
 }
 
-const SETTLE_ITEMS = `
+// Items, conflicts that closed and ops, in one round trip.
+const SETTLE = `
+WITH items AS (
 UPDATE sync_items i SET remote_id = s.remote_id,
   state = CASE WHEN s.keep_base THEN i.state ELSE s.state END,
   base_version = CASE WHEN s.keep_base THEN i.base_version ELSE s.base_version END,
@@ -302,10 +308,14 @@ UPDATE sync_items i SET remote_id = s.remote_id,
   remote_version = s.remote_version, missing_scans = 0, dirty = s.dirty,
   dirty_since = CASE WHEN s.dirty THEN coalesce(i.dirty_since, now()) END,
   fault = NULL, attempts = 0, retry_at = NULL
-FROM json_to_recordset($2::json) AS s (key text, remote_id text, keep_base boolean, state text,
+FROM json_to_recordset($3::json) AS s (key text, remote_id text, keep_base boolean, state text,
   base_version int, base_hub text, base_remote text, remote_status text, remote_hash text,
   remote_version text, dirty boolean)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = s.key`;
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = s.key
+), conflicts AS (${CLOSE_CONFLICTS})
+UPDATE sync_ops o SET state = m.state, detail = m.detail
+FROM json_to_recordset($5::json) AS m (seq int, state text, detail text)
+WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $4 AND o.seq = m.seq`;
 
 async function writeHub(
   tx: Transaction,
@@ -355,18 +365,4 @@ async function storedBodies(
     [[...new Set(hashes.filter((hash) => hash !== null))]],
   );
   return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
-}
-
-async function markOps(
-  tx: Transaction,
-  ref: PassRef,
-  marks: readonly { seq: number; state: string; detail: string | null }[],
-): Promise<void> {
-  if (marks.length === 0) return;
-  await tx.query(
-    `UPDATE sync_ops o SET state = m.state, detail = m.detail
-     FROM json_to_recordset($2::json) AS m (seq int, state text, detail text)
-     WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.seq = m.seq`,
-    [ref.runId, JSON.stringify(marks)],
-  );
 }

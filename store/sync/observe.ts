@@ -8,8 +8,8 @@ import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
 import { loadBodies, saveBodies, type Body } from '../blobs.ts';
-import type { Database } from '../database.ts';
-import { FEED_START, feedHead, positionOf } from '../feed.ts';
+import type { Database, Transaction } from '../database.ts';
+import { FEED_HEAD, FEED_START, feedHead, positionOf } from '../feed.ts';
 import { withFence, type PassRef } from './pass.ts';
 
 const FIRST_BASELINE = `
@@ -36,14 +36,20 @@ WITH page AS (
   ON CONFLICT (tenant_id, link_id, key) DO UPDATE SET
     state = CASE WHEN sync_items.state IN ('tombstoned', 'excluded') THEN 'pending' ELSE sync_items.state END,
     dirty = true, retry_at = NULL, dirty_since = coalesce(sync_items.dirty_since, now())
-  RETURNING 1
+  RETURNING remote_id
 )
 SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touched) AS touched,
   (SELECT count(*)::int FROM page WHERE origin = $1::uuid) AS echo,
   EXISTS (SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
     AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND starts_with(key, $2)
     AND origin IS DISTINCT FROM $1::uuid) AS "heldBack",
-  (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last`;
+  (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last,
+  (${FEED_HEAD}) AS head,
+  (SELECT count(*) FROM touched WHERE remote_id IS NULL) > 0
+    OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+      AND dirty AND remote_id IS NULL)
+    OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+      AND retry_at <= now() AND remote_id IS NULL) AS "hasNameless"`;
 
 /**
  * Marks what changed on the hub since the link last looked, `limit` changes at a time. The link's
@@ -55,18 +61,13 @@ export async function observeHub(
   ref: PassRef,
   limit: number,
 ): Promise<HubObservation> {
-  return withFence(database, ref, async (tx) => {
-    const [link] = await tx.query<{ hub_cursor: string | null; prefix: string }>(
-      `SELECT hub_cursor, prefix FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-      [ref.linkId],
-    );
-    // The head is read before the page: what commits in between is seen again, never skipped.
-    const head = await feedHead(tx);
-    const { hub_cursor: since, prefix } = link!;
+  return withFence(database, ref, async (tx, { prefix, hub_cursor: since }) => {
     if (since === null) {
-      const rows = await tx.query(FIRST_BASELINE, [ref.linkId, prefix]);
+      // The head is read before the items: what commits in between is seen again, never skipped.
+      const head = await feedHead(tx);
+      const { length: changed } = await tx.query(FIRST_BASELINE, [ref.linkId, prefix]);
       await moveHubCursor(tx, ref, head);
-      return { changed: rows.length, echo: 0, hasMore: false, heldBack: false };
+      return { changed, echo: 0, hasMore: false, heldBack: false, hasNameless: changed > 0 };
     }
     const [page] = await tx.query<FeedPage>(FEED_PAGE, [
       ref.linkId,
@@ -75,10 +76,11 @@ export async function observeHub(
       limit,
     ]);
     const hasMore = page!.seen === limit;
-    const cursor = hasMore ? page!.last! : later(head, page!.last ?? since);
+    // Head and page are of one snapshot: nothing can lie between them.
+    const cursor = hasMore ? page!.last! : later(page!.head ?? since, page!.last ?? since);
     if (cursor !== since) await moveHubCursor(tx, ref, cursor);
-    const { touched: changed, echo, heldBack } = page!;
-    return { changed, echo, hasMore, heldBack };
+    const { touched: changed, echo, heldBack, hasNameless } = page!;
+    return { changed, echo, hasMore, heldBack, hasNameless };
   });
 }
 
@@ -88,6 +90,8 @@ interface FeedPage {
   echo: number;
   heldBack: boolean;
   last: string | null;
+  head: string | null;
+  hasNameless: boolean;
 }
 
 export interface HubObservation {
@@ -95,6 +99,8 @@ export interface HubObservation {
   readonly echo: number;
   readonly hasMore: boolean;
   readonly heldBack: boolean;
+  /** Whether any item to be decided has no name on the remote yet. */
+  readonly hasNameless: boolean;
 }
 
 function later(a: string, b: string): string {
@@ -104,7 +110,7 @@ function later(a: string, b: string): string {
 }
 
 async function moveHubCursor(
-  tx: { query: (sql: string, values: unknown[]) => Promise<unknown> },
+  tx: Transaction,
   ref: PassRef,
   cursor: string,
 ): Promise<void> {
@@ -233,7 +239,7 @@ interface FreedRow {
 }
 
 async function adoptFreed(
-  tx: { query: (sql: string, values: unknown[]) => Promise<unknown> },
+  tx: Transaction,
   ref: PassRef,
   freed: readonly FreedRow[],
 ): Promise<void> {
@@ -294,6 +300,8 @@ export async function knownRemotes(
 /** One observation of the remote that differs from what is recorded. */
 export interface Sighting {
   readonly remoteId: RemoteId;
+  /** Whether an item with this id is recorded ({@link knownRemotes}). */
+  readonly isKnown: boolean;
   /** Key the item gets if it is new. */
   readonly key: ContextKey;
   /** Used when `key` belongs to an item of another name. */
@@ -320,13 +328,14 @@ WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND ${match
 RETURNING i.remote_id`;
 
 const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
-// A hub item the remote was never asked about, met under the id the remote gave it.
-const UPDATE_BY_KEY = updateSeen(`i.key = s.key AND i.remote_status = 'unknown'`);
 
+// An id nobody has recorded: a hub item the remote was never asked about, met under the id the
+// remote gave it, else an item of its own.
 const INSERT_SEEN = `
+WITH met AS (${updateSeen(`i.key = s.key AND i.remote_status = 'unknown'`)})
 INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
   remote_hash, remote_changed_at, fault, dirty, dirty_since)
-SELECT current_setting('app.tenant'), $1,
+SELECT current_setting('app.tenant'), $1::uuid,
   CASE WHEN o.key IS NULL THEN s.key ELSE s.spare_key END, s.remote_id, s.kind,
   CASE WHEN s.fault IS NULL THEN 'pending' ELSE 'quarantined' END, s.status, s.version,
   decode(s.hash, 'hex'), to_timestamp(s.changed_at_ms / 1000.0), s.fault, s.fault IS NULL,
@@ -334,7 +343,7 @@ SELECT current_setting('app.tenant'), $1,
 FROM json_to_recordset($2::json) AS s (remote_id text, key text, spare_key text, kind text, status text,
   version text, hash text, changed_at_ms double precision, fault json)
 LEFT JOIN sync_items o ON o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.key = s.key
-WHERE s.status <> 'absent'
+WHERE s.status <> 'absent' AND NOT EXISTS (SELECT 1 FROM met WHERE met.remote_id = s.remote_id)
 ON CONFLICT (tenant_id, link_id, key) DO NOTHING`;
 
 /** Records sightings: bodies kept, items marked, new ones mapped to their keys. */
@@ -344,34 +353,39 @@ export async function recordSightings(
   sightings: readonly Sighting[],
 ): Promise<void> {
   if (sightings.length === 0) return;
-  await withFence(database, ref, async (tx) => {
-    await saveBodies(
-      tx,
-      sightings.flatMap((s) => (s.body ? [s.body] : [])),
-    );
-    const records = sightings.map((s) => ({
-      remote_id: s.remoteId,
-      key: s.key,
-      spare_key: s.spareKey,
-      kind: s.kind,
-      status: s.status,
-      version: s.version,
-      hash: s.body?.hash ?? null,
-      changed_at_ms: s.changedAtMs,
-      fault: s.fault,
-    }));
-    let fresh = records;
-    for (const update of [UPDATE_BY_ID, UPDATE_BY_KEY]) {
-      if (fresh.length === 0) return;
-      const rows = await tx.query<{ remote_id: string }>(update, [
-        ref.linkId,
-        JSON.stringify(fresh),
-      ]);
-      const done = new Set(rows.map((row) => row.remote_id));
-      fresh = fresh.filter((record) => !done.has(record.remote_id));
-    }
-    if (fresh.length > 0) await tx.query(INSERT_SEEN, [ref.linkId, JSON.stringify(fresh)]);
-  });
+  await withFence(database, ref, (tx) => keepSightings(tx, ref, sightings));
+}
+
+async function keepSightings(
+  tx: Transaction,
+  ref: PassRef,
+  sightings: readonly Sighting[],
+): Promise<void> {
+  await saveBodies(
+    tx,
+    sightings.flatMap((s) => (s.body ? [s.body] : [])),
+  );
+  for (const [statement, isKnown] of [
+    [UPDATE_BY_ID, true],
+    [INSERT_SEEN, false],
+  ] as const) {
+    const records = sightings.filter((s) => s.isKnown === isKnown).map(seenRecord);
+    if (records.length > 0) await tx.query(statement, [ref.linkId, JSON.stringify(records)]);
+  }
+}
+
+function seenRecord(s: Sighting): object {
+  return {
+    remote_id: s.remoteId,
+    key: s.key,
+    spare_key: s.spareKey,
+    kind: s.kind,
+    status: s.status,
+    version: s.version,
+    hash: s.body?.hash ?? null,
+    changed_at_ms: s.changedAtMs,
+    fault: s.fault,
+  };
 }
 
 // Two statements in one: what was seen has missed no scan; what was not seen has missed one more.
@@ -388,10 +402,34 @@ WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
   AND remote_id NOT IN (SELECT unnest($2::text[]))
 RETURNING remote_status`;
 
-const HAS_WORK = `
+// One statement, three updates of rows apart. Whether there is work is read as it was before them,
+// which is the same: none of them makes an item dirty.
+const COMPLETE = `
+WITH shown AS (
+  UPDATE sync_items SET missing_scans = 0
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans > 0
+    AND remote_status <> 'unknown' AND remote_id IN (SELECT unnest($2::text[]))
+), absent AS (
+  UPDATE sync_items SET remote_status = 'absent'
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty
+    AND remote_status = 'unknown'
+), cursor AS (
+  UPDATE sync_links SET remote_cursor = $3
+  WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND $4 AND remote_cursor IS DISTINCT FROM $3
+)
 SELECT EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty)
   OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
     AND retry_at <= now()) AS "hasWork"`;
+
+/** How a complete observation ended. */
+export interface ObservationEnd {
+  /** What its last page showed. */
+  readonly sightings: readonly Sighting[];
+  readonly cursor: string | null;
+  /** Every id a scan showed; null when only changes were listed. */
+  readonly seenIds: readonly RemoteId[] | null;
+  readonly scansNeeded: number;
+}
 
 /**
  * Closes a complete observation. With a scan, items not among `seenIds` have missed it; they count
@@ -401,41 +439,25 @@ SELECT EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.t
 export async function completeObservation(
   database: Database,
   ref: PassRef,
-  seen: { cursor: string | null; seenIds: readonly RemoteId[] | null; scansNeeded: number },
+  end: ObservationEnd,
 ): Promise<{ inDoubt: number; gone: number; hasWork: boolean }> {
   return withFence(database, ref, async (tx) => {
-    const missing = seen.seenIds
+    if (end.sightings.length > 0) await keepSightings(tx, ref, end.sightings);
+    const missing = end.seenIds
       ? await tx.query<{ remote_status: string }>(MARK_MISSING, [
           ref.linkId,
-          seen.seenIds,
-          seen.scansNeeded,
+          end.seenIds,
+          end.scansNeeded,
         ])
       : [];
     const gone = missing.filter((row) => row.remote_status === 'absent').length;
-    if (seen.seenIds) {
-      await tx.query(
-        `UPDATE sync_items SET missing_scans = 0
-         WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans > 0
-           AND remote_id IN (SELECT unnest($2::text[]))`,
-        [ref.linkId, seen.seenIds],
-      );
-    }
-    await tx.query(
-      `UPDATE sync_items SET remote_status = 'absent' WHERE tenant_id = current_setting('app.tenant')
-         AND link_id = $1 AND remote_status = 'unknown' AND dirty`,
-      [ref.linkId],
-    );
     const inDoubt = missing.length - gone;
-    if (inDoubt === 0) {
-      await tx.query(
-        `UPDATE sync_links SET remote_cursor = $2
-         WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND remote_cursor IS DISTINCT FROM $2`,
-        [ref.linkId, seen.cursor],
-      );
-    }
-    const [{ hasWork } = { hasWork: false }] = await tx.query<{ hasWork: boolean }>(HAS_WORK, [
+    const [found] = await tx.query<{ hasWork: boolean }>(COMPLETE, [
       ref.linkId,
+      end.seenIds ?? [],
+      end.cursor,
+      inDoubt === 0,
     ]);
-    return { inDoubt, gone, hasWork };
+    return { inDoubt, gone, hasWork: found!.hasWork };
   });
 }

@@ -5,9 +5,8 @@
 import { AppError } from '../../domain/errors.ts';
 import type { LinkId, RunId, TenantId } from '../../domain/ids.ts';
 import type { GuardTrip, Link, RunCounters, RunStatus } from '../../domain/link.ts';
-import type { Database, Transaction } from '../database.ts';
+import { literal, type Database, type Transaction } from '../database.ts';
 import { linkOf, type LinkRow } from '../link-store.ts';
-import type { RunRow } from '../run-store.ts';
 
 /** Names a pass in every call of the engine; small enough to travel through a workflow. */
 export interface PassRef {
@@ -27,6 +26,8 @@ export interface PassStart {
   readonly remoteCursor: string | null;
   /** Whether somebody asked for this run, so that it is recorded even if nothing was to do. */
   readonly isRequested: boolean;
+  /** Whether a pass that broke off left intents whose outcome nobody recorded. */
+  readonly hasOpenIntents: boolean;
 }
 
 export type BeginResult =
@@ -45,12 +46,28 @@ export interface PassEnd {
   readonly isNotable: boolean;
 }
 
+// Read once the link is locked: a zombie of the pass before has then settled or lost its fence.
 const SELECT_UNFINISHED = `
-SELECT * FROM sync_runs WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-  AND status = 'running' ORDER BY begun DESC, started_at LIMIT 1`;
+SELECT run.*, EXISTS (SELECT 1 FROM sync_ops WHERE tenant_id = current_setting('app.tenant')
+  AND link_id = $1 AND state = 'intended') AS "hasOpenIntents"
+FROM (VALUES (1)) AS always
+LEFT JOIN LATERAL (
+  SELECT id, trigger, begun, approved_at IS NOT NULL AS "isApproved" FROM sync_runs
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'running'
+  ORDER BY begun DESC, started_at LIMIT 1) AS run ON true`;
+
+/** What a pass before left behind; every column of the run is null when there is none. */
+interface Unfinished {
+  readonly id: RunId | null;
+  readonly trigger: string | null;
+  readonly begun: boolean | null;
+  readonly isApproved: boolean | null;
+  readonly hasOpenIntents: boolean;
+}
 
 const TAKE_FENCE = `
-UPDATE sync_links SET fence = fence + 1, next_due_at = now() + interval_ms * interval '1 millisecond',
+UPDATE sync_links SET fence = fence + 1, pass_began_at = now(),
+  next_due_at = now() + interval_ms * interval '1 millisecond',
   state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, guard = NULL
 WHERE tenant_id = current_setting('app.tenant') AND id = $1 RETURNING *`;
 
@@ -64,18 +81,15 @@ export async function beginPass(
     newRunId,
   }: { tenant: TenantId; linkId: LinkId; trigger: string; newRunId: RunId },
 ): Promise<BeginResult> {
-  return database.withTenant(tenant, async (tx) => {
-    const [link] = await tx.query<LinkRow>(
-      `SELECT * FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1 FOR UPDATE`,
-      [linkId],
-    );
+  const lock = `SELECT state FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
+  return database.withTenantFirst<Pick<LinkRow, 'state'>, BeginResult>(tenant, lock, async (tx, [link]) => {
     if (!link) return { status: 'refused', why: 'gone' };
     if (link.state === 'paused') return { status: 'refused', why: 'paused' };
-    const [run] = await tx.query<RunRow>(SELECT_UNFINISHED, [linkId]);
+    const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId]);
     // A parked link looks again only when somebody asks for it.
-    if (link.state === 'parked' && !run) return { status: 'refused', why: 'parked' };
+    if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
     const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId]);
-    if (run) await takeUpRun(tx, run);
+    if (run?.id) await takeUpRun(tx, run);
     const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
     return {
       status: 'begun',
@@ -83,21 +97,27 @@ export async function beginPass(
         ref,
         link: linkOf(fenced!),
         trigger: run?.trigger ?? trigger,
-        mode: run?.approved_at ? 'approved' : 'look',
+        mode: run?.isApproved ? 'approved' : 'look',
         remoteCursor: fenced!.remote_cursor,
-        isRequested: run !== undefined && !run.begun,
+        isRequested: run?.begun === false,
+        hasOpenIntents: run?.hasOpenIntents ?? false,
       },
     };
   });
 }
 
+/** Condition on a link's row with its values in place, for the first statement of a transaction. */
+function isLink(tenant: TenantId, linkId: LinkId): string {
+  return `tenant_id = ${literal(tenant)} AND id = ${literal(linkId)}`;
+}
+
 /** An unfinished run plans anew: what it had planned but not begun is forgotten. */
-async function takeUpRun(tx: Transaction, run: RunRow): Promise<void> {
+async function takeUpRun(tx: Transaction, run: Unfinished): Promise<void> {
   await tx.query(
     `UPDATE sync_runs SET begun = true WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [run.id],
   );
-  if (run.approved_at) return;
+  if (run.isApproved) return;
   await tx.query(
     `DELETE FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND state = 'planned'`,
     [run.id],
@@ -122,64 +142,63 @@ export async function takeOver(database: Database, ref: PassRef): Promise<PassRe
   });
 }
 
+/** What the fence reads of the link while it is at it. */
+export interface FencedLink {
+  readonly prefix: string;
+  readonly hub_cursor: string | null;
+}
+
 /** Runs `work` in a transaction that fails if another pass has taken over the link. @throws AppError FENCED */
 export async function withFence<T>(
   database: Database,
   ref: PassRef,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: Transaction, link: FencedLink) => Promise<T>,
 ): Promise<T> {
-  return database.withTenant(ref.tenant, async (tx) => {
-    const rows = await tx.query(
-      `SELECT 1 FROM sync_links
-       WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND fence = $2 FOR SHARE`,
-      [ref.linkId, ref.fence],
-    );
-    if (rows.length === 0) throw new AppError('FENCED', 'another pass has taken over this link');
-    return work(tx);
+  const fence = `SELECT prefix, hub_cursor FROM sync_links
+    WHERE ${isLink(ref.tenant, ref.linkId)} AND fence = ${literal(ref.fence)} FOR SHARE`;
+  return database.withTenantFirst<FencedLink, T>(ref.tenant, fence, async (tx, [link]) => {
+    if (!link) throw new AppError('FENCED', 'another pass has taken over this link');
+    return work(tx, link);
   });
 }
 
-/** Makes sure the run has a row, so that ops can refer to it. */
-export async function recordRun(tx: Transaction, ref: PassRef, trigger: string): Promise<void> {
-  await tx.query(
-    `INSERT INTO sync_runs (tenant_id, id, link_id, status, trigger, epoch, begun)
-     SELECT current_setting('app.tenant'), $1, id, 'running', $3, epoch, true FROM sync_links
-     WHERE tenant_id = current_setting('app.tenant') AND id = $2
-     ON CONFLICT DO NOTHING`,
-    [ref.runId, ref.linkId, trigger],
-  );
-}
-
-const FINISH_RUN = `
-UPDATE sync_runs SET status = $2, phases = $3, counters = $4, guard = $5, error = $6, ended_at = now()
-WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
+/** Makes sure the run ($1) of a link ($2) has a row, so that ops can refer to it; $3 is its trigger. */
+export const RECORD_RUN = `
+INSERT INTO sync_runs (tenant_id, id, link_id, status, trigger, epoch, begun, started_at)
+SELECT current_setting('app.tenant'), $1::uuid, id, 'running', $3, epoch, true, pass_began_at FROM sync_links
+WHERE tenant_id = current_setting('app.tenant') AND id = $2::uuid
+ON CONFLICT DO NOTHING`;
 
 // After n failures in a row the link rests 2^n intervals, at most five minutes.
-const FINISH_LINK = `
+const FINISH = `
+WITH run AS (
+  UPDATE sync_runs SET status = $3, phases = $4, counters = $5, guard = $6, error = $7, ended_at = now()
+  WHERE tenant_id = current_setting('app.tenant') AND id = $1
+)
 UPDATE sync_links SET
-  state = CASE $2 WHEN 'parked' THEN 'parked' WHEN 'failed' THEN 'failed' ELSE 'active' END,
-  guard = $3,
-  failures = CASE $2 WHEN 'failed' THEN failures + 1 ELSE 0 END,
-  next_due_at = CASE $2 WHEN 'failed'
+  state = CASE $3 WHEN 'parked' THEN 'parked' WHEN 'failed' THEN 'failed' ELSE 'active' END,
+  guard = $6,
+  failures = CASE $3 WHEN 'failed' THEN failures + 1 ELSE 0 END,
+  next_due_at = CASE $3 WHEN 'failed'
     THEN now() + least(interval_ms * power(2, least(failures, 20)), 300000) * interval '1 millisecond'
     ELSE next_due_at END,
-  last_settled_at = CASE $2 WHEN 'settled' THEN now() ELSE last_settled_at END
-WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND state NOT IN ('paused')`;
+  last_settled_at = CASE $3 WHEN 'settled' THEN now() ELSE last_settled_at END
+WHERE tenant_id = current_setting('app.tenant') AND id = $2 AND state NOT IN ('paused')`;
 
 /** Closes a pass: run row, link state, next due time. @throws AppError FENCED */
 export async function finishPass(database: Database, ref: PassRef, end: PassEnd): Promise<void> {
   await withFence(database, ref, async (tx) => {
-    if (end.isNotable) await recordRun(tx, ref, end.trigger);
+    if (end.isNotable) await tx.query(RECORD_RUN, [ref.runId, ref.linkId, end.trigger]);
     const guard = end.guard ? JSON.stringify({ ...end.guard, planId: ref.runId }) : null;
     const error = end.error ? JSON.stringify(end.error) : null;
-    await tx.query(FINISH_RUN, [
+    await tx.query(FINISH, [
       ref.runId,
+      ref.linkId,
       end.status,
       JSON.stringify(end.phases),
       JSON.stringify(end.counters),
       guard,
       error,
     ]);
-    await tx.query(FINISH_LINK, [ref.linkId, end.status, guard]);
   });
 }

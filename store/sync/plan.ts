@@ -8,7 +8,7 @@ import type { ConflictReason, ItemState } from '../../domain/link.ts';
 import { loadBodies, saveBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { QUARANTINE } from './observe.ts';
-import { recordRun, withFence, type PassRef } from './pass.ts';
+import { RECORD_RUN, withFence, type PassRef } from './pass.ts';
 
 /** An item to be decided, with the hub as it is now and the remote as last seen. */
 export interface DirtyItem {
@@ -29,6 +29,7 @@ export interface DirtyItem {
   readonly remoteChangedAt: Date | null;
 }
 
+// Two halves, so that each has its index: a quiet link of any size is read in no time.
 const SELECT_DIRTY = `
 SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
   encode(i.base_hub_hash, 'hex') AS "baseHubHash", encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
@@ -37,12 +38,16 @@ SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
   CASE WHEN c.deleted THEN c.delete_reason WHEN c.expires_at <= now() THEN 'ttl' END AS "hubReason",
   c.updated_at AS "hubChangedAt", encode(i.remote_hash, 'hex') AS "remoteHash",
   i.remote_version AS "remoteVersion", i.remote_changed_at AS "remoteChangedAt"
-FROM sync_items i
+FROM (
+  SELECT * FROM sync_items
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C" AND dirty
+  UNION ALL
+  SELECT * FROM sync_items
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
+    AND NOT dirty AND retry_at <= now() AND state = 'quarantined'
+) i
 LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
-  AND (i.dirty OR (i.retry_at <= now() AND i.state = 'quarantined'))
-  AND i.remote_id IS NOT NULL AND i.remote_status IN ('present', 'absent') AND i.state <> 'excluded'
-  AND i.key > $2 COLLATE "C"
+WHERE i.remote_id IS NOT NULL AND i.remote_status IN ('present', 'absent') AND i.state <> 'excluded'
 ORDER BY i.key LIMIT $3`;
 
 /** Items to decide, in key order, a page at a time. */
@@ -62,7 +67,9 @@ export async function bodiesOf(
   tenant: TenantId,
   hashes: Iterable<Hash>,
 ): Promise<Map<Hash, Json>> {
-  return database.withTenant(tenant, (tx) => loadBodies(tx, hashes));
+  const wanted = [...hashes];
+  if (wanted.length === 0) return new Map();
+  return database.withTenant(tenant, (tx) => loadBodies(tx, wanted));
 }
 
 /** One intended write, before it has a number. */
@@ -101,11 +108,11 @@ export interface PlanPage {
   readonly bodies: readonly Body[];
 }
 
-/** Records one page of the plan. `firstSeq` numbers its ops. */
+/** Records one page of the plan; its ops are numbered on from those the run has. */
 export async function recordPlan(
   database: Database,
   ref: PassRef,
-  plan: { page: PlanPage; trigger: string; firstSeq: number },
+  plan: { page: PlanPage; trigger: string },
 ): Promise<void> {
   const { page } = plan;
   await withFence(database, ref, async (tx) => {
@@ -118,9 +125,8 @@ export async function recordPlan(
       await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(rows)]);
     }
     if (page.ops.length > 0) {
-      await recordRun(tx, ref, plan.trigger);
-      const rows = page.ops.map((op, nth) => opRecord(op, plan.firstSeq + nth));
-      await tx.query(INSERT_OPS, [ref.runId, ref.linkId, JSON.stringify(rows)]);
+      const rows = page.ops.map(opRecord);
+      await tx.query(INSERT_OPS, [ref.runId, ref.linkId, plan.trigger, JSON.stringify(rows)]);
     }
   });
 }
@@ -155,22 +161,14 @@ async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Pro
   }
   if (page.forgotten.length > 0) await tx.query(FORGET, [ref.linkId, keysOf(page.forgotten)]);
   if (page.rested.length > 0) await tx.query(REST, [ref.linkId, keysOf(page.rested)]);
-  await closeConflicts(tx, ref, keysOf([...page.adopted, ...page.forgotten].filter(wasInConflict)));
+  const closed = keysOf([...page.adopted, ...page.forgotten].filter(wasInConflict));
+  if (closed.length > 0) await tx.query(CLOSE_CONFLICTS, [ref.linkId, closed]);
 }
 
-/** A conflict whose sides came to agree (or merge) closes itself. */
-export async function closeConflicts(
-  tx: Transaction,
-  ref: PassRef,
-  keys: readonly ContextKey[],
-): Promise<void> {
-  if (keys.length === 0) return;
-  await tx.query(
-    `UPDATE sync_conflicts SET status = 'closed', updated_at = now()
-     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open' AND key = ANY($2)`,
-    [ref.linkId, keys],
-  );
-}
+/** A conflict of a link ($1) whose sides came to agree (or merge) closes itself; $2 are their keys. */
+export const CLOSE_CONFLICTS = `
+UPDATE sync_conflicts SET status = 'closed', updated_at = now()
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open' AND key = ANY($2)`;
 
 const OPEN_CONFLICTS = `
 INSERT INTO sync_conflicts (tenant_id, id, link_id, key, status, reason, base_hash, hub_hash,
@@ -212,18 +210,22 @@ async function openConflicts(
 }
 
 const INSERT_OPS = `
+WITH run AS (${RECORD_RUN})
 INSERT INTO sync_ops (tenant_id, run_id, link_id, seq, op_id, action, side, reason, key, kind, remote_id,
   hub_version, hub_hash, remote_version, remote_hash, hub_after, remote_after, state)
-SELECT current_setting('app.tenant'), $1, $2, seq, op_id, action, side, reason, key, kind, remote_id,
+SELECT current_setting('app.tenant'), $1, $2,
+  nth + coalesce((SELECT seq FROM sync_ops
+    WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 ORDER BY seq DESC LIMIT 1), 0),
+  op_id, action, side, reason, key, kind, remote_id,
   hub_version, decode(hub_hash, 'hex'), remote_version, decode(remote_hash, 'hex'),
   decode(hub_after, 'hex'), decode(remote_after, 'hex'), 'planned'
-FROM json_to_recordset($3::json) AS o (seq int, op_id uuid, action text, side text, reason text, key text,
+FROM json_to_recordset($4::json) AS o (nth int, op_id uuid, action text, side text, reason text, key text,
   kind text, remote_id text, hub_version int, hub_hash text, remote_version text, remote_hash text,
   hub_after text, remote_after text)`;
 
-function opRecord(op: PlannedOp, seq: number): object {
+function opRecord(op: PlannedOp, at: number): object {
   return {
-    seq,
+    nth: at + 1,
     op_id: op.opId,
     action: op.action,
     side: op.side,
@@ -238,18 +240,6 @@ function opRecord(op: PlannedOp, seq: number): object {
     hub_after: op.hubAfter,
     remote_after: op.remoteAfter,
   };
-}
-
-/** First free number for this run's ops (a run taken up again has done some already). */
-export async function nextSeq(database: Database, ref: PassRef): Promise<number> {
-  const [row] = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<{ next: number }>(
-      `SELECT coalesce(max(seq), 0) + 1 AS next FROM sync_ops
-       WHERE tenant_id = current_setting('app.tenant') AND run_id = $1`,
-      [ref.runId],
-    ),
-  );
-  return row!.next;
 }
 
 /** Counts of one side for the guards: items once agreed on, and what became of them. */
@@ -281,6 +271,25 @@ SELECT count(*)::int AS known,
   (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
     AND state = 'planned' AND action = 'delete' AND side = 'remote') AS "remoteDeletes"
 FROM judged`;
+
+// Stops at the first such item of each side, which is nearly always the first it meets.
+const IS_CALM = `
+SELECT EXISTS (
+    SELECT 1 FROM sync_items i JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
+    WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND c.hash = i.base_hub_hash
+      AND (c.expires_at IS NULL OR c.expires_at > now()))
+  AND EXISTS (
+    SELECT 1 FROM sync_items i
+    WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
+      AND i.remote_hash = i.base_remote_hash) AS "isCalm"`;
+
+/** Whether each side still has an item as both last agreed on it: not emptied, not all changed. */
+export async function isCalm(database: Database, ref: PassRef): Promise<boolean> {
+  const [row] = await database.withTenant(ref.tenant, (tx) =>
+    tx.query<{ isCalm: boolean }>(IS_CALM, [ref.linkId]),
+  );
+  return row!.isCalm;
+}
 
 /** Both sides' counts after planning. */
 export async function countSides(

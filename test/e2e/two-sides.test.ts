@@ -2,14 +2,17 @@
  * The main job, whole: the product as a process, a real `memories.md`, a real memory server, through
  * Temporal, with nobody calling anything but the files' own users.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ContextClient, Link, Run } from '../../client/index.ts';
 import type { Memory } from '../../domain/item.ts';
+import { syncWorkflowId } from '../../workflows/contract.ts';
+import { historyText } from '../support/temporal-history.ts';
 import { startSyncline, type SynclineProcess } from '../support/syncline-process.ts';
 import {
   createTwoSides,
-
   graphText,
   linkBoth,
   memory,
@@ -33,7 +36,10 @@ Notes for the team; people read this file.
 **Decision**: one database.
 `;
 const GRAPH = [
-  memory('Ada', ['maintains the parser'], { type: 'person', relations: [{ to: 'Parser', type: 'maintains' }] }),
+  memory('Ada', ['maintains the parser'], {
+    type: 'person',
+    relations: [{ to: 'Parser', type: 'maintains' }],
+  }),
   memory('Parser', ['written in TypeScript'], { type: 'component' }),
 ];
 
@@ -44,7 +50,7 @@ beforeAll(async () => {
   syncline = await startSyncline();
   ({ client } = syncline);
 }, 120_000);
-afterAll(() => syncline?.close());
+afterAll(() => syncline.close());
 
 interface Pair {
   readonly sides: TwoSides;
@@ -52,7 +58,9 @@ interface Pair {
 }
 
 /** Both sides linked and equal. */
-async function pair(content: Parameters<typeof createTwoSides>[1] = { markdown: MARKDOWN, graph: GRAPH }): Promise<Pair> {
+async function pair(
+  content: Parameters<typeof createTwoSides>[1] = { markdown: MARKDOWN, graph: GRAPH },
+): Promise<Pair> {
   const sides = await createTwoSides(syncline.folder, content);
   const links = await linkBoth(client, sides);
   await agreed(sides);
@@ -80,7 +88,9 @@ describe('a fact travels by itself', () => {
     const { sides } = await pair();
     sides.addBullet('Reviews before merging');
     await vi.waitFor(() => {
-      expect(observationsOf(sides.entities(), 'Architecture Decisions')).toContain('Reviews before merging');
+      expect(observationsOf(sides.entities(), 'Architecture Decisions')).toContain(
+        'Reviews before merging',
+      );
     }, SOON);
     expect(sides.entities()).toEqual(sides.sections());
   });
@@ -122,9 +132,14 @@ describe('a fact travels by itself', () => {
 
   it('as a deletion, too', async () => {
     const { sides } = await pair();
-    writeFileSync(sides.memories, readFileSync(sides.memories, 'utf8').replace('- Tabs, not spaces\n', ''));
+    writeFileSync(
+      sides.memories,
+      readFileSync(sides.memories, 'utf8').replace('- Tabs, not spaces\n', ''),
+    );
     await vi.waitFor(() => {
-      expect(observationsOf(sides.entities(), 'Preferences')).toEqual(['[2026-11-01] Answers in English']);
+      expect(observationsOf(sides.entities(), 'Preferences')).toEqual([
+        '[2026-11-01] Answers in English',
+      ]);
     }, SOON);
   });
 });
@@ -177,7 +192,9 @@ describe('both sides edit one entity', () => {
 
     sides.addBullet('flows all the same');
     await vi.waitFor(() => {
-      expect(observationsOf(sides.entities(), 'Architecture Decisions')).toContain('flows all the same');
+      expect(observationsOf(sides.entities(), 'Architecture Decisions')).toContain(
+        'flows all the same',
+      );
     }, SOON);
     expect(sides.entities().get('Ada')?.type).toBe('maintainer');
 
@@ -251,10 +268,72 @@ describe('a side that is suddenly empty', () => {
       expect(now.state).toBe('parked');
       return now;
     }, SOON);
-    expect(status.guard).toMatchObject({ code: 'EMPTY_SIDE', reason: expect.stringMatching(reason) as string });
+    expect(status.guard).toMatchObject({
+      code: 'EMPTY_SIDE',
+      reason: expect.stringMatching(reason) as string,
+    });
     const { items } = await client.runs.list(link.id, { limit: 1 });
-    expect(items[0]).toMatchObject({ status: 'parked', guard: status.guard, counters: { applied: 0 } });
+    expect(items[0]).toMatchObject({
+      status: 'parked',
+      guard: status.guard,
+      counters: { applied: 0 },
+    });
     return status.guard!.planId!;
+  }
+});
+
+describe('what Temporal shows', () => {
+  it('is readable, and holds no body of a context', async () => {
+    const { sides, links } = await pair();
+    const marker = `marker-${randomUUID()}`;
+    sides.addBullet(`${marker} in the file`);
+    await client.store(`${sides.prefix}secret`, memory('Secret', [`${marker} in the hub`]), {
+      kind: 'memory',
+      ttl: null,
+    });
+    await vi.waitFor(() => {
+      expect(readFileSync(sides.memoryFile, 'utf8')).toContain(`${marker} in the file`);
+      expect(readFileSync(sides.memoryFile, 'utf8')).toContain(`${marker} in the hub`);
+    }, SOON);
+    for (const link of [links.factory, links.memory]) {
+      const workflowId = syncWorkflowId('default', link.id);
+      const handle = syncline.workflows.workflow.getHandle(workflowId);
+      const text = historyText(await handle.fetchHistory());
+      expect(text).toContain(`"linkName":"${link.name}"`);
+      expect(text).not.toContain(marker);
+
+      const described = await handle.describe();
+      expect(await described.staticSummary()).toMatch(new RegExp(`^default · ${link.id} · `));
+      const attributes = described.typedSearchAttributes
+        .getAll()
+        .map(({ key, value }) => [key.name, value]);
+      expect(Object.fromEntries(attributes)).toMatchObject({
+        TenantId: 'default',
+        LinkId: link.id,
+        SyncPhase: 'settled',
+        ConflictCount: 0,
+      });
+      expect(await currentDetails(handle)).toMatch(
+        new RegExp(`\\*\\*${link.name}\\*\\*.*(settled|nothing)`),
+      );
+      await vi.waitFor(async () => expect(await workflowsOf(link)).toContain(workflowId), SOON);
+    }
+  });
+
+  /** As the UI finds them: by search attribute. */
+  async function workflowsOf(link: Link): Promise<readonly string[]> {
+    const ids: string[] = [];
+    const query = `LinkId = "${link.id}"`;
+    for await (const { workflowId } of syncline.workflows.workflow.list({ query }))
+      ids.push(workflowId);
+    return ids;
+  }
+
+  async function currentDetails(handle: WorkflowHandle): Promise<string> {
+    const metadata: { currentDetails?: string } = await handle.query(
+      '__temporal_workflow_metadata',
+    );
+    return metadata.currentDetails ?? '';
   }
 });
 
@@ -262,4 +341,3 @@ function fingerprint(file: string): object {
   const { mtimeMs, ino, size } = statSync(file);
   return { mtimeMs, ino, size, bytes: readFileSync(file, 'utf8') };
 }
-

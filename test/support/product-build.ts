@@ -40,6 +40,11 @@ export async function builtProgram(name: string): Promise<string> {
   return join(await builtProduct(), 'dist', 'main', `${name}.js`);
 }
 
+/** Path of the bundled workflows, for a worker's `workflowBundle.codePath`. */
+export async function builtWorkflows(): Promise<string> {
+  return join(await builtProduct(), 'dist', 'workflow-bundle.js');
+}
+
 /** Folder of the build; made when the sources have changed. Safe in several processes at once. */
 async function builtProduct(): Promise<string> {
   const sources = sourceFiles();
@@ -61,21 +66,30 @@ async function builtProduct(): Promise<string> {
   return target;
 }
 
-/** The workflows as the worker loads them. */
-export async function workflowBundle(): Promise<string> {
+async function workflowBundle(): Promise<string> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(ROOT, 'workflows', 'index.ts'),
-    logger: { log: SILENT, trace: SILENT, debug: SILENT, info: SILENT, warn: SILENT, error: SILENT },
+    logger: {
+      log: SILENT,
+      trace: SILENT,
+      debug: SILENT,
+      info: SILENT,
+      warn: SILENT,
+      error: SILENT,
+    },
   });
   return code;
 }
 
 function sourceFiles(): string[] {
   const rooms = readdirSync(ROOT, { withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && !entry.name.startsWith('.') && !NOT_THE_PRODUCT.has(entry.name),
+    (entry) =>
+      entry.isDirectory() && !entry.name.startsWith('.') && !NOT_THE_PRODUCT.has(entry.name),
   );
   return rooms
-    .flatMap(({ name }) => readdirSync(join(ROOT, name), { recursive: true }).map((path) => join(name, String(path))))
+    .flatMap(({ name }) =>
+      readdirSync(join(ROOT, name), { recursive: true }).map((path) => join(name, String(path))),
+    )
     .filter((path) => SOURCE.test(path))
     .sort();
 }
@@ -86,7 +100,8 @@ function removeOldBuilds(): void {
   for (const name of readdirSync(CACHE)) {
     const path = join(CACHE, name);
     const found = statSync(path, { throwIfNoEntry: false });
-    if (found && Date.now() - found.mtimeMs > KEEP_MS) rmSync(path, { recursive: true, force: true });
+    if (found && Date.now() - found.mtimeMs > KEEP_MS)
+      rmSync(path, { recursive: true, force: true });
   }
 }
 
@@ -105,7 +120,10 @@ function emit(source: string, into: string): void {
     put(join(into, source), text);
     return;
   }
-  const { outputText } = ts.transpileModule(text, { fileName: source, compilerOptions: COMPILER_OPTIONS });
+  const { outputText } = ts.transpileModule(text, {
+    fileName: source,
+    compilerOptions: COMPILER_OPTIONS,
+  });
   put(join(into, source.replace(/\.ts$/, '.js')), outputText);
 }
 

@@ -56,7 +56,11 @@ export interface SynclineProcess {
 
 /** Makes an installation and starts it. */
 export async function startSyncline(options: SynclineOptions = {}): Promise<SynclineProcess> {
-  const [program, database, port] = await Promise.all([builtProgram('run'), testDatabase(), choosePort(0)]);
+  const [program, database, port] = await Promise.all([
+    builtProgram('run'),
+    testDatabase(),
+    choosePort(0),
+  ]);
   await migrate(database.url);
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'syncline-e2e-')));
   const redis = testRedis();
@@ -86,7 +90,14 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
 
   function spawn(): Child {
     const env = environment();
-    child = startChild({ command: process.execPath, args: [program, 'all-in-one'], logFile, cwd: home, env, guardian });
+    child = startChild({
+      command: process.execPath,
+      args: [program, 'all-in-one'],
+      logFile,
+      cwd: home,
+      env,
+      guardian,
+    });
     return child;
   }
 

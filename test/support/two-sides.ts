@@ -10,7 +10,11 @@ import { toMemoryGraph } from '../../connectors/mcp-memory/memory-graph.ts';
 import { memorySchema, type Memory } from '../../domain/item.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import type { ContextClient, Link } from '../../client/index.ts';
-import { memoryServerPath, startForeignMemory, type ForeignMemory } from '../conformance/memory-workspace.ts';
+import {
+  memoryServerPath,
+  startForeignMemory,
+  type ForeignMemory,
+} from '../conformance/memory-workspace.ts';
 
 export type Side = ReadonlyMap<string, Memory>;
 
@@ -62,7 +66,9 @@ export async function createTwoSides(
     addBullet: (text) => appendFileSync(memories, `- ${text}\n`),
     startForeign: () =>
       // It needs the file and how to start a server, nothing else of a workspace.
-      startForeignMemory({ file: memoryFile, config: { command, args } } as Parameters<typeof startForeignMemory>[0]),
+      startForeignMemory({ file: memoryFile, config: { command, args } } as Parameters<
+        typeof startForeignMemory
+      >[0]),
   };
 }
 
@@ -114,7 +120,8 @@ export function entitiesIn(text: string): Side {
     const texts = observations as string[];
     return new Set(texts).size !== texts.length;
   });
-  if (doubled.length > 0) throw new Error(`an observation stands twice: ${JSON.stringify(doubled)}`);
+  if (doubled.length > 0)
+    throw new Error(`an observation stands twice: ${JSON.stringify(doubled)}`);
   return new Map(
     [...toMemoryGraph(raw).entries].map(([name, entry]) => {
       if (entry.status !== 'present') throw new Error(`${name}: ${entry.detail}`);
@@ -129,12 +136,18 @@ export function graphText(memories: readonly Memory[]): string {
     JSON.stringify({ type: 'entity', name, entityType: type, observations }),
   );
   const relations = memories.flatMap(({ name, relations: rows }) =>
-    rows.map(({ to, type }) => JSON.stringify({ type: 'relation', from: name, to, relationType: type })),
+    rows.map(({ to, type }) =>
+      JSON.stringify({ type: 'relation', from: name, to, relationType: type }),
+    ),
   );
   return [...entities, ...relations].join('\n');
 }
 
 /** An item as both sides have it. */
-export function memory(name: string, observations: readonly string[], more: Partial<Memory> = {}): Memory {
+export function memory(
+  name: string,
+  observations: readonly string[],
+  more: Partial<Memory> = {},
+): Memory {
   return { name, type: 'section', observations: [...observations].sort(), relations: [], ...more };
 }

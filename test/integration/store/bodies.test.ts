@@ -55,8 +55,12 @@ describe('a body', () => {
   });
 
   it('is left as it is when compressing does not make it smaller', async () => {
-    const noise = randomBytes(1500).toString('latin1').replace(/[^ -!#-[\]-~]/g, 'q');
-    const text = [...noise].map((char, at) => char + String.fromCharCode(0x4e00 + ((at * 7919) % 20_000))).join('');
+    const noise = randomBytes(1500)
+      .toString('latin1')
+      .replace(/[^ -!#-[\]-~]/g, 'q');
+    const text = [...noise]
+      .map((char, at) => char + String.fromCharCode(0x4e00 + ((at * 7919) % 20_000)))
+      .join('');
     const { envelope } = await put(under, CALLER, 'noise', text);
     const blob = await blobOf(envelope.hash);
     expect(blob!.bytes).toBeLessThanOrEqual(envelope.size);
@@ -75,7 +79,9 @@ describe('a body', () => {
 });
 
 describe('data comes back equal', () => {
-  const proto = JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":1},"toString":"x"}') as JsonObject;
+  const proto = JSON.parse(
+    '{"__proto__":{"polluted":true},"constructor":{"prototype":1},"toString":"x"}',
+  ) as JsonObject;
   const deep = Array.from({ length: 199 }).reduce<Json>((inner) => [inner], ['bottom']);
   it.each<[string, Json]>([
     ['U+0000 in a text', 'a\u0000b'],
@@ -115,7 +121,8 @@ describe('data comes back equal', () => {
       under.store.contexts.update(CALLER, { key, data, changeType, options: {} });
     await update(proto, 'merge');
     await update(JSON.parse('{"__proto__":{"more":[1]}}') as Json, 'append');
-    const text = '{"__proto__":{"more":[1],"polluted":true},"constructor":{"prototype":1},"keep":1,"toString":"x"}';
+    const text =
+      '{"__proto__":{"more":[1],"polluted":true},"constructor":{"prototype":1},"keep":1,"toString":"x"}';
     expect(JSON.stringify(await read(key))).toBe(text);
     await update(JSON.parse('{"__proto__":null}') as Json, 'merge');
     expect(JSON.stringify(await read(key))).not.toContain('__proto__');

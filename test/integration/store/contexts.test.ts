@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContextOptions } from '../../../domain/context.ts';
 import type { Json } from '../../../domain/json.ts';
 import { CALLER } from '../../support/engine.ts';
-import { asKey, codeOf, MAX_CONTEXT_BYTES, openStore, type StoreUnderTest } from './store-under-test.ts';
+import {
+  asKey,
+  codeOf,
+  MAX_CONTEXT_BYTES,
+  openStore,
+  type StoreUnderTest,
+} from './store-under-test.ts';
 
 const DAY_MS = 86_400_000;
 const ALICE = { ...CALLER, actor: 'alice' };
@@ -51,7 +57,10 @@ describe('store', () => {
   it('creates a context with version 1 and says so, and replaces it with version 2', async () => {
     const { key, store, get } = fresh();
     const first = await store({ a: 1 });
-    expect(first).toMatchObject({ created: true, envelope: { key, version: 1, createdBy: 'alice' } });
+    expect(first).toMatchObject({
+      created: true,
+      envelope: { key, version: 1, createdBy: 'alice' },
+    });
     const second = await store({ a: 2 }, { ttl: null }, BOB);
     expect(second).toMatchObject({
       created: false,
@@ -88,9 +97,22 @@ describe('store', () => {
 
   it('resets every option it does not name', async () => {
     const { store } = fresh();
-    await store(1, { kind: 'note', source: 's', tags: ['t'], metadata: { m: 1 }, sessionId: 'x', ttl: null });
+    await store(1, {
+      kind: 'note',
+      source: 's',
+      tags: ['t'],
+      metadata: { m: 1 },
+      sessionId: 'x',
+      ttl: null,
+    });
     const { envelope } = await store(2, {});
-    expect(envelope).toMatchObject({ kind: 'json', source: null, tags: [], metadata: {}, sessionId: null });
+    expect(envelope).toMatchObject({
+      kind: 'json',
+      source: null,
+      tags: [],
+      metadata: {},
+      sessionId: null,
+    });
     expect(envelope.expiresAt).not.toBeNull();
   });
 
@@ -101,7 +123,9 @@ describe('store', () => {
       code: 'VERSION_CONFLICT',
       extra: { currentVersion: 1 },
     });
-    await expect(store('second', { ifVersion: 7 })).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
+    await expect(store('second', { ifVersion: 7 })).rejects.toMatchObject({
+      code: 'VERSION_CONFLICT',
+    });
     expect(await data()).toBe('first');
     expect((await store('second', { ifVersion: 1, ttl: null })).envelope.version).toBe(2);
   });
@@ -128,7 +152,14 @@ describe('store', () => {
 describe('update', () => {
   it('replaces the data and keeps every option, the expiry included', async () => {
     const { store, update, get } = fresh();
-    const options = { kind: 'note', source: 's', tags: ['t'], metadata: { m: 1 }, agentId: 'a', ttl: 900 };
+    const options = {
+      kind: 'note',
+      source: 's',
+      tags: ['t'],
+      metadata: { m: 1 },
+      agentId: 'a',
+      ttl: 900,
+    };
     const { envelope } = await store({ a: 1, b: 2 }, options);
     const after = await later(5_000, () => update({ c: 3 }, 'replace', {}, BOB));
     expect(after).toMatchObject({
@@ -149,7 +180,13 @@ describe('update', () => {
     const { store, update } = fresh();
     await store(1, { kind: 'note', source: 's', tags: ['t'], metadata: { m: 1 }, ttl: 900 });
     const after = await update(2, 'replace', { source: null, tags: [], metadata: {}, ttl: null });
-    expect(after).toMatchObject({ kind: 'note', source: null, tags: [], metadata: {}, expiresAt: null });
+    expect(after).toMatchObject({
+      kind: 'note',
+      source: null,
+      tags: [],
+      metadata: {},
+      expiresAt: null,
+    });
   });
 
   it('merges per RFC 7396', async () => {
@@ -226,7 +263,12 @@ describe('delete and history', () => {
     expect(await data(1)).toBe('one');
     expect(await data(2)).toBe('two');
     expect(await data(3)).toBeUndefined();
-    expect((await versions())[0]).toMatchObject({ version: 3, hash: null, size: 0, changedBy: 'alice' });
+    expect((await versions())[0]).toMatchObject({
+      version: 3,
+      hash: null,
+      size: 0,
+      changedBy: 'alice',
+    });
   });
 
   it('deletes only the version named', async () => {

@@ -90,8 +90,8 @@ describe('the entities', () => {
     );
     const named = source.entityMetadatas.flatMap((metadata) => [
       metadata.primaryColumns[0]!.primaryKeyConstraintName,
-      ...[metadata.checks, metadata.uniques, metadata.foreignKeys, metadata.indices].flatMap((list) =>
-        list.map((one: { name: string }) => one.name),
+      ...[metadata.checks, metadata.uniques, metadata.foreignKeys, metadata.indices].flatMap(
+        (list) => list.map((one: { name: string }) => one.name),
       ),
     ]);
     expect(named.sort()).toEqual([...constraints, ...indexes].map((row) => row.name).sort());
@@ -101,7 +101,9 @@ describe('the entities', () => {
     const differences = async (): Promise<string[]> =>
       (await source.driver.createSchemaBuilder().log()).upQueries.map(({ query }) => query);
     expect(await differences()).toEqual([]);
-    await under.admin('ALTER TABLE blobs ADD COLUMN surprise text; CREATE INDEX stray ON blobs (size)');
+    await under.admin(
+      'ALTER TABLE blobs ADD COLUMN surprise text; CREATE INDEX stray ON blobs (size)',
+    );
     try {
       const noticed = (await differences()).join('\n');
       expect(noticed).toContain('surprise');
@@ -122,8 +124,17 @@ describe('the entities', () => {
     await put(under, CALLER, 'row', { a: 1 });
     for (const entity of ENTITIES) await source.getRepository(entity).find({ take: 1 });
     const row = await source.getRepository('ContextEntity').findOneBy({ key: 'row' });
-    expect(row).toMatchObject({ tenantId: 'default', version: 1, tags: [], metadata: {}, deleted: false });
+    expect(row).toMatchObject({
+      tenantId: 'default',
+      version: 1,
+      tags: [],
+      metadata: {},
+      deleted: false,
+    });
     const change = await source.getRepository('ChangeEntity').findOneBy({ key: 'row' });
-    expect(change).toMatchObject({ changeType: 'create', xid: expect.stringMatching(/^\d+$/) as string });
+    expect(change).toMatchObject({
+      changeType: 'create',
+      xid: expect.stringMatching(/^\d+$/) as string,
+    });
   });
 });

@@ -17,12 +17,16 @@ const list = (filter: object, limit = 100, cursor?: string) =>
 const keysOf = async (filter: object): Promise<string[]> =>
   (await list(filter)).items.map((item) => item.key);
 const store = (key: string, options: ContextOptions) =>
-  under.store.contexts.store(CALLER, { key: asKey(key), data: 1, options: { ttl: null, ...options } });
+  under.store.contexts.store(CALLER, {
+    key: asKey(key),
+    data: 1,
+    options: { ttl: null, ...options },
+  });
 
 /** All pages from a cursor on. */
 async function pagesFrom(prefix: string, limit: number, start?: string): Promise<string[][]> {
   const pages: string[][] = [];
-  for (let cursor = start; ; ) {
+  for (let cursor = start; ;) {
     const page = await list({ prefix }, limit, cursor);
     pages.push(page.items.map((item) => item.key.slice(prefix.length)));
     if (page.nextCursor === null) return pages;
@@ -31,7 +35,21 @@ async function pagesFrom(prefix: string, limit: number, start?: string): Promise
 }
 
 describe('a prefix', () => {
-  const tails = ['a', 'a%', 'a%b', 'aXb', 'a_b', 'a\\b', 'A', 'é', 'e\u0301', '日本', '日本語', '😀', '￿'];
+  const tails = [
+    'a',
+    'a%',
+    'a%b',
+    'aXb',
+    'a_b',
+    'a\\b',
+    'A',
+    'é',
+    'e\u0301',
+    '日本',
+    '日本語',
+    '😀',
+    '￿',
+  ];
   beforeAll(async () => {
     for (const tail of tails) await put(under, CALLER, `s/${tail}`, tail);
     await put(under, CALLER, 't/a', 'other');
@@ -55,7 +73,9 @@ describe('a prefix', () => {
 
   it('finds everything it is the start of, by code point', async () => {
     const byCodePoint = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
-    expect(await keysOf({ prefix: 's/' })).toEqual(tails.map((tail) => `s/${tail}`).sort(byCodePoint));
+    expect(await keysOf({ prefix: 's/' })).toEqual(
+      tails.map((tail) => `s/${tail}`).sort(byCodePoint),
+    );
   });
 });
 
@@ -149,7 +169,9 @@ describe('a cursor that is not one', () => {
   it.each(['', '1', '1.', '.1', '-1.0', '1.0.0', 'x.y', '99999999999999999999.0', ' 1.0', '1.0\n'])(
     'is told as such by the change feed: %j',
     async (since) => {
-      expect(await codeOf(under.store.contexts.changes(CALLER, { since, limit: 1 }))).toBe('INVALID_CURSOR');
+      expect(await codeOf(under.store.contexts.changes(CALLER, { since, limit: 1 }))).toBe(
+        'INVALID_CURSOR',
+      );
     },
   );
 });
@@ -166,7 +188,9 @@ describe('an id that is not one', () => {
       expect(await codeOf(runs.approve(CALLER, runId))).toBe('PLAN_NOT_FOUND');
       expect(await codeOf(conflicts.get(CALLER, conflictId))).toBe('CONFLICT_NOT_FOUND');
       const resolution = { choice: 'hub', by: null } as const;
-      expect(await codeOf(conflicts.resolve(CALLER, conflictId, resolution))).toBe('CONFLICT_NOT_FOUND');
+      expect(await codeOf(conflicts.resolve(CALLER, conflictId, resolution))).toBe(
+        'CONFLICT_NOT_FOUND',
+      );
     },
   );
 });

@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AppError } from '../../../domain/errors.ts';
+import type { TenantId } from '../../../domain/ids.ts';
+import { createDatabase, type Transaction } from '../../../store/database.ts';
+import { CALLER, TENANT } from '../../support/engine.ts';
+import { hasRealPostgres } from '../../support/servers.ts';
+import { asKey, codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+
+let under: StoreUnderTest;
+beforeAll(async () => {
+  under = await openStore();
+});
+afterAll(() => under.close());
+
+const inTenant = <T>(work: (tx: Transaction) => Promise<T>): Promise<T> =>
+  under.database.withTenant(TENANT, work);
+const AUDIT = `INSERT INTO audit (tenant_id, action, target) VALUES (current_setting('app.tenant'), $1, 'x')`;
+const audited = async (action: string): Promise<number> =>
+  (await under.admin('SELECT 1 FROM audit WHERE action = $1', [action])).length;
+
+describe('a transaction', () => {
+  it('keeps all of its writes or none', async () => {
+    await inTenant((tx) => tx.query(AUDIT, ['kept']));
+    const failing = inTenant(async (tx) => {
+      await tx.query(AUDIT, ['lost']);
+      throw new AppError('VALIDATION', 'no');
+    });
+    expect(await codeOf(failing)).toBe('VALIDATION');
+    expect([await audited('kept'), await audited('lost')]).toEqual([1, 0]);
+  });
+
+  it('is never called done when a statement in it failed, even if its work swallowed the error', async () => {
+    const swallowing = inTenant(async (tx) => {
+      await tx.query(AUDIT, ['swallowed']);
+      await tx.query('SELECT no_such_column').catch(() => undefined);
+    });
+    await expect(swallowing).rejects.toThrow(/rolled back/);
+    expect(await audited('swallowed')).toBe(0);
+  });
+
+  it('cannot be entered with a tenant that is SQL', async () => {
+    const nasty = `x'; RESET ROLE; SET app.tenant = 'default` as TenantId;
+    const [row] = await under.database.withTenant(nasty, (tx) =>
+      tx.query(`SELECT current_user AS role, current_setting('app.tenant') AS tenant`),
+    );
+    expect(row).toEqual({ role: 'syncline_app', tenant: nasty });
+  });
+
+  it('is tried again when it only lost a race, at most four times', async () => {
+    let tries = 0;
+    const work = async (): Promise<string> => {
+      tries += 1;
+      if (tries < 3) throw new AppError('VERSION_CONFLICT', 'lost', { retryable: true });
+      return 'done';
+    };
+    expect(await inTenant(work)).toBe('done');
+    expect(tries).toBe(3);
+    tries = -100;
+    const failed = codeOf(inTenant(work));
+    expect(await failed).toBe('VERSION_CONFLICT');
+    expect(tries).toBe(-96);
+  });
+
+  it.skipIf(!hasRealPostgres())(
+    'survives a deadlock: both of two that locked crosswise finish',
+    async () => {
+      await put(under, CALLER, 'dead/a', 1);
+      await put(under, CALLER, 'dead/b', 1);
+      const lock = (tx: Transaction, key: string) =>
+        tx.query(`SELECT 1 FROM contexts WHERE tenant_id = 'default' AND key = $1 FOR UPDATE`, [
+          asKey(key),
+        ]);
+      let waiting = 2;
+      let open: () => void = () => undefined;
+      const bothHoldOne = new Promise<void>((resolve) => (open = resolve));
+      const crossing = (first: string, second: string) =>
+        inTenant(async (tx) => {
+          await lock(tx, first);
+          waiting -= 1;
+          if (waiting <= 0) open();
+          await bothHoldOne;
+          await lock(tx, second);
+          return first;
+        });
+      const done = await Promise.all([crossing('dead/a', 'dead/b'), crossing('dead/b', 'dead/a')]);
+      expect(done).toEqual(['dead/a', 'dead/b']);
+    },
+  );
+});
+
+describe('a Postgres that does not answer', () => {
+  it('is told as UNAVAILABLE, by calls and by ping', async () => {
+    const url = 'postgres://postgres@127.0.0.1:1/none';
+    const database = createDatabase({ url, poolMin: 0, poolMax: 1 });
+    try {
+      expect(await codeOf(database.ping())).toBe('UNAVAILABLE');
+      expect(await codeOf(database.withTenant(TENANT, (tx) => tx.query('SELECT 1')))).toBe(
+        'UNAVAILABLE',
+      );
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('is told as UNAVAILABLE when all connections are taken for too long', async () => {
+    const database = createDatabase({
+      url: under.url,
+      poolMin: 0,
+      poolMax: 1,
+      acquireTimeoutMs: 50,
+    });
+    try {
+      const nested = database.withTenant(TENANT, () =>
+        database.withTenant(TENANT, (tx) => tx.query('SELECT 1')),
+      );
+      await expect(nested).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    } finally {
+      await database.close();
+    }
+  });
+
+  it.skipIf(!hasRealPostgres())(
+    'is forgotten as soon as it is back: the next call opens a new connection',
+    async () => {
+      const seen: Error[] = [];
+      const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 1 }, (error) =>
+        seen.push(error),
+      );
+      try {
+        const [row] = await database.withTenant(TENANT, (tx) =>
+          tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'),
+        );
+        await under.admin('SELECT pg_terminate_backend($1)', [row!.pid]);
+        const answer = () =>
+          database.withTenant(TENANT, (tx) => tx.query('SELECT 1 AS one')).catch(() => null);
+        await expect.poll(answer).toEqual([{ one: 1 }]);
+      } finally {
+        await database.close();
+      }
+    },
+  );
+});
