@@ -56,15 +56,17 @@ export function nameOfSlug(slug: string): string | null {
 /** The key tail of a document's path: slashes kept, and never one that a memory's slug can be. */
 export function pathKey(path: string): string {
   // A memory's slug escapes "/", so this folder keeps the two kinds apart.
-  return `files/${path}`;
+  return `files/${path.replace(/[%\p{Cc}]/gu, hexEscape)}`;
 }
 
 function escapeUnit(char: string): string[] {
   // "-" is what a space becomes; "%", "~" and "/" have a meaning here; control characters are no key.
   // All of them are at most U+009F, so two hex digits do.
-  return /[%~/\p{Cc}]/u.test(char)
-    ? [`%${char.codePointAt(0)!.toString(16).padStart(2, '0')}`]
-    : [char];
+  return /[%~/\p{Cc}]/u.test(char) ? [hexEscape(char)] : [char];
+}
+
+function hexEscape(char: string): string {
+  return `%${char.codePointAt(0)!.toString(16).padStart(2, '0')}`;
 }
 
 function unescapeUnit(unit: string): string {

@@ -1,11 +1,10 @@
 /** Table `outbox`. */
-import { Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import type { TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 
 /** Something to tell others after a commit; the relay deletes it once it was sent. */
 @Entity({ name: 'outbox', schema: 'context_system' })
-@Index('outbox_due', { synchronize: false })
 export class OutboxEntity {
   @Column({ name: 'tenant_id', type: 'text' })
   tenantId!: TenantId;

@@ -145,8 +145,7 @@ CREATE TABLE outbox (
   created_at timestamptz NOT NULL DEFAULT now(),
   attempts integer NOT NULL DEFAULT 0,
   not_before timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX outbox_due ON outbox (id)`;
+)`;
 
 // In `sync_items` and `sync_ops` the column that tells rows apart comes second, not third: a planner
 // without statistics (a first sync; PGlite always) takes two equal columns for one row, and would

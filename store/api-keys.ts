@@ -21,16 +21,25 @@ export interface ApiKeys {
 const SHOWN = 10;
 
 export function createApiKeys(database: Database): ApiKeys {
+  // To the minute: a write per request would make callers of one key wait for each other.
+  const touch = (key: string): Promise<unknown> =>
+    database.withSystem((tx) =>
+      tx.query('UPDATE api_keys SET last_used_at = now() WHERE hash = $1', [digest(key)]),
+    );
+
   return {
     async lookup(key) {
       const [row] = await database.withSystem((tx) =>
-        tx.query<{ tenant: TenantId; name: string; scopes: string[] }>(
-          `UPDATE api_keys SET last_used_at = now() WHERE hash = $1 AND revoked_at IS NULL
-           RETURNING tenant_id AS tenant, name, scopes`,
+        tx.query<ApiKeyOwner & { isFresh: boolean | null }>(
+          `SELECT tenant_id AS tenant, name, scopes, last_used_at > now() - interval '1 minute' AS "isFresh"
+           FROM api_keys WHERE hash = $1 AND revoked_at IS NULL`,
           [digest(key)],
         ),
       );
-      return row ?? null;
+      if (!row) return null;
+      if (!row.isFresh) await touch(key);
+      const { tenant, name, scopes } = row;
+      return { tenant, name, scopes };
     },
     async ensure(key, owner) {
       await database.withTenant(owner.tenant, (tx) =>
