@@ -13,20 +13,15 @@ import type {
   VersionRow,
 } from '../domain/context.ts';
 import type { ConflictId, ContextKey, LinkId, RunId, TenantId } from '../domain/ids.ts';
-import type { Json, JsonObject } from '../domain/json.ts';
+import type { Json } from '../domain/json.ts';
 import type {
   Conflict,
   ConflictStatus,
-  Direction,
-  GuardConfig,
   GuardTrip,
   Link,
   LinkState,
   ResolutionChoice,
   Run,
-  Strategy,
-  StrategyRule,
-  Trigger,
 } from '../domain/link.ts';
 
 export interface Page<Row> {
@@ -88,18 +83,20 @@ export interface ContextStore {
   ): Promise<{ changes: readonly Change[]; cursor: string }>;
 }
 
-export interface NewLink {
-  readonly name: string;
-  readonly connector: string;
-  readonly config: JsonObject;
-  readonly scope: { readonly prefix: string };
-  readonly direction: Direction;
-  readonly strategy: Strategy;
-  readonly strategies: readonly StrategyRule[];
-  readonly intervalMs: number;
-  readonly trigger: Trigger;
-  readonly guards: GuardConfig;
-}
+/** What a link is made of; the store adds its id, state and times. */
+export type NewLink = Pick<
+  Link,
+  | 'name'
+  | 'connector'
+  | 'config'
+  | 'scope'
+  | 'direction'
+  | 'strategy'
+  | 'strategies'
+  | 'intervalMs'
+  | 'trigger'
+  | 'guards'
+>;
 
 export interface LinkStatus {
   readonly state: LinkState;
