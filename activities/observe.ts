@@ -30,7 +30,9 @@ async function observeHub({
   sync,
   ref,
   heartbeat,
-}: PassScope): Promise<Pick<Observed, 'changedHub' | 'echo' | 'heldBack'> & { hasNameless: boolean }> {
+}: PassScope): Promise<
+  Pick<Observed, 'changedHub' | 'echo' | 'heldBack'> & { hasNameless: boolean }
+> {
   const seen = { changedHub: 0, echo: 0, heldBack: false, hasNameless: false };
   for (let hasMore = true; hasMore;) {
     const page = await sync.observeHub(ref, HUB_PAGE);

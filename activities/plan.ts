@@ -295,7 +295,11 @@ async function judge(
  */
 async function couldTrip(
   { sync, ref, link }: PassScope,
-  { judged, deletesHub, deletesRemote }: { judged: number; deletesHub: number; deletesRemote: number },
+  {
+    judged,
+    deletesHub,
+    deletesRemote,
+  }: { judged: number; deletesHub: number; deletesRemote: number },
 ): Promise<boolean> {
   const { maxDeleteCount } = link.guards;
   if (Math.max(deletesHub, deletesRemote) > maxDeleteCount) return true;

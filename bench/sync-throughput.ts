@@ -154,13 +154,26 @@ async function measured(
   statements.take();
   const rss = watchRss();
   const began = performance.now();
-  const result = await engine.pass(what.link);
+  const result = await passAll(engine, what.link);
   const tookMs = performance.now() - began;
   const peakRssMb = rss.stop();
-  if (result.status !== 'settled' || result.counters.applied !== what.moves) {
+  if (result.status !== 'settled' || result.applied !== what.moves) {
     throw new AppError('INTERNAL', `${what.pass}: ${JSON.stringify(result)}`);
   }
   return { pass: what.pass, moved: what.moves, tookMs, statements: statements.take(), peakRssMb };
+}
+
+/** One pass; more only while somebody else's transaction on the same server holds changes back. */
+async function passAll(
+  engine: TestEngine,
+  link: Link,
+): Promise<{ status: string; applied: number }> {
+  let applied = 0;
+  for (;;) {
+    const { status, counters, heldBack } = await engine.pass(link);
+    applied += counters.applied;
+    if (!heldBack) return { status, applied };
+  }
 }
 
 function watchRss(): { stop(): number } {

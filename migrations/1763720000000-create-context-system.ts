@@ -69,7 +69,7 @@ CREATE TABLE blobs (
   size integer NOT NULL,
   body bytea NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (tenant_id, hash)
+  PRIMARY KEY (hash, tenant_id)
 );
 ALTER TABLE blobs ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE TABLE contexts (
@@ -149,7 +149,8 @@ CREATE TABLE outbox (
 
 // In `sync_items` and `sync_ops` the column that tells rows apart comes second, not third: a planner
 // without statistics (a first sync; PGlite always) takes two equal columns for one row, and would
-// read the whole link for each item through whichever index it met first (10,000 items: 19 s and more).
+// read the whole link for each item through whichever index it met first (10,000 items: 19 s and
+// more). See store/sync/batch.ts for the other half.
 const CREATE_SYNC = `
 CREATE TABLE sync_links (
   tenant_id text NOT NULL,

@@ -55,10 +55,11 @@ export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Prom
   ]);
 }
 
+// One look-up per hash, whatever the planner thinks of the table.
 const SELECT_BLOBS = `
-SELECT encode(hash, 'hex') AS hash, codec, body FROM blobs
-WHERE tenant_id = current_setting('app.tenant')
-  AND hash IN (SELECT decode(h, 'hex') FROM unnest($1::text[]) AS h)`;
+SELECT w.hash, b.codec, b.body FROM unnest($1::text[]) AS w (hash)
+CROSS JOIN LATERAL (SELECT codec, body FROM blobs
+  WHERE tenant_id = current_setting('app.tenant') AND hash = decode(w.hash, 'hex') OFFSET 0) b`;
 
 /** The bodies with these hashes; one that is gone is missing from the map. */
 export async function loadBodies(

@@ -10,17 +10,25 @@ import {
 } from '../workflows/contract.ts';
 
 const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
+const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
+const paused = defineSearchAttributeKey('Paused', 'BOOL');
+
 /**
  * How long a worker that died keeps a workflow from the next one. Temporal's own default is 10 s;
  * long local activities extend their task by themselves.
  */
 const WORKFLOW_TASK_TIMEOUT = '3 seconds';
 
-const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
-const paused = defineSearchAttributeKey('Paused', 'BOOL');
+interface Flight {
+  readonly sending: Promise<void>;
+  /** The signal to be sent after this one, shared by everybody who asks meanwhile. */
+  next: Promise<void> | null;
+}
 
 export function createLinkWaker(client: Client, taskQueue: string) {
-  return async function wake({ tenant, linkId }: LinkRef, reason: string): Promise<void> {
+  const flights = new Map<string, Flight>();
+
+  async function send({ tenant, linkId }: LinkRef, reason: string): Promise<void> {
     const input: SyncLinkInput = { tenant, linkId };
     await client.workflow.signalWithStart(SYNC_LINK, {
       workflowId: syncWorkflowId(tenant, linkId),
@@ -33,6 +41,26 @@ export function createLinkWaker(client: Client, taskQueue: string) {
       typedSearchAttributes: attributes(tenant, linkId),
       staticSummary: `${tenant} · ${linkId} · ${reason}`,
     });
+  }
+
+  function depart(name: string, link: LinkRef, reason: string): Promise<void> {
+    const flight: Flight = { sending: send(link, reason), next: null };
+    flights.set(name, flight);
+    const land = (): void => {
+      if (flights.get(name) === flight && !flight.next) flights.delete(name);
+    };
+    flight.sending.then(land, land);
+    return flight.sending;
+  }
+
+  /** One signal per link on its way and one waiting: a busy file must not flood a history. */
+  return function wake(link: LinkRef, reason: string): Promise<void> {
+    const name = syncWorkflowId(link.tenant, link.linkId);
+    const flight = flights.get(name);
+    if (!flight) return depart(name, link, reason);
+    const after = (): Promise<void> => depart(name, link, reason);
+    flight.next ??= flight.sending.then(after, after);
+    return flight.next;
   };
 }
 

@@ -42,6 +42,11 @@ const MAX_RESTLESS_PASSES = 5;
 const RESTLESS_PAUSE_MS = 1_000;
 /** After this many the next wake or pulse goes on. */
 const MAX_PASSES = 30;
+/**
+ * A worker that does not have the workflow cached replays all of it within one workflow task, which
+ * must not take long: Temporal's own suggestion comes at four times as many events.
+ */
+const MAX_HISTORY_EVENTS = 1_000;
 /** Up to this many writes run inside the workflow task: 20 ms sooner than an activity of their own. */
 const SMALL_PLAN = 25;
 
@@ -90,10 +95,16 @@ export async function syncLink(input: SyncLinkInput): Promise<void> {
     state.phase = 'idle';
     // A wake that came while we were ending is in this run's history: no new run would answer it.
     if (isOver && state.wakes.length === 0) break;
-    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof syncLink>(input);
+    if (isLong()) await continueAsNew<typeof syncLink>(input);
   }
   // A wake that arrives from here on starts the workflow again (signal with start).
   await condition(allHandlersFinished);
+}
+
+/** Whether the next pass belongs into a history of its own. */
+function isLong(): boolean {
+  const { continueAsNewSuggested, historyLength } = workflowInfo();
+  return continueAsNewSuggested || historyLength > MAX_HISTORY_EVENTS;
 }
 
 /** Passes until the link is at rest. Answers whether the workflow has nothing to stay for. */

@@ -17,6 +17,7 @@ import {
   type VersionWrite,
 } from '../write-versions.ts';
 import { QUARANTINE } from './observe.ts';
+import { rowsOfLink, rowsOfRun } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
 import { CLOSE_CONFLICTS } from './plan.ts';
 
@@ -52,7 +53,7 @@ encode(o.hub_after, 'hex') AS "hubAfter", encode(o.remote_after, 'hex') AS "remo
 // What has moved on is stale; what writes the remote becomes an intent.
 const CLAIM_NEXT = `
 WITH next AS (
-  SELECT ${OP_COLUMNS}, encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
+  SELECT ${OP_COLUMNS}, o.run_id AS "runId", encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
     (coalesce(c.version, 0) = o.hub_version
      AND i.remote_hash IS NOT DISTINCT FROM o.remote_hash
      AND i.remote_version IS NOT DISTINCT FROM o.remote_version
@@ -66,7 +67,7 @@ WITH next AS (
 ), marked AS (
   UPDATE sync_ops o SET state = CASE WHEN next."isFresh" THEN 'intended' ELSE 'stale' END,
     detail = CASE WHEN NOT next."isFresh" THEN 'a side has changed since the plan' END
-  FROM next WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.seq = next.seq
+  FROM next WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = next."runId" AND o.seq = next.seq
     AND (next.side <> 'hub' OR NOT next."isFresh")
 )
 SELECT * FROM next ORDER BY seq`;
@@ -187,7 +188,9 @@ export async function settleOps(
       judged.filter((j) => j.state === 'done').map((j) => j.result.op.key),
       JSON.stringify(judged.flatMap((j) => (j.item ? [j.item] : []))),
       ref.runId,
-      JSON.stringify(judged.map(({ result, state, detail }) => ({ seq: result.op.seq, state, detail }))),
+      JSON.stringify(
+        judged.map(({ result, state, detail }) => ({ seq: result.op.seq, state, detail })),
+      ),
     ]);
     const faults = judged.flatMap((j) =>
       j.fault ? [{ key: j.result.op.key, fault: j.fault }] : [],
@@ -296,6 +299,9 @@ function seenAgain(op: ClaimedOp, seen: { version: string | null; body: Body | n
   };
 }
 
+const SETTLED_COLUMNS = `key text, remote_id text, keep_base boolean, state text, base_version int,
+  base_hub text, base_remote text, remote_status text, remote_hash text, remote_version text, dirty boolean`;
+
 // Items, conflicts that closed and ops, in one round trip.
 const SETTLE = `
 WITH items AS (
@@ -308,14 +314,12 @@ UPDATE sync_items i SET remote_id = s.remote_id,
   remote_version = s.remote_version, missing_scans = 0, dirty = s.dirty,
   dirty_since = CASE WHEN s.dirty THEN coalesce(i.dirty_since, now()) END,
   fault = NULL, attempts = 0, retry_at = NULL
-FROM json_to_recordset($3::json) AS s (key text, remote_id text, keep_base boolean, state text,
-  base_version int, base_hub text, base_remote text, remote_status text, remote_hash text,
-  remote_version text, dirty boolean)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = s.key
+FROM ${rowsOfLink(3, SETTLED_COLUMNS)} s
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key
 ), conflicts AS (${CLOSE_CONFLICTS})
 UPDATE sync_ops o SET state = m.state, detail = m.detail
-FROM json_to_recordset($5::json) AS m (seq int, state text, detail text)
-WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $4 AND o.seq = m.seq`;
+FROM ${rowsOfRun(4, 5, 'seq int, state text, detail text')} m
+WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = m.run_id AND o.seq = m.seq`;
 
 async function writeHub(
   tx: Transaction,
@@ -359,9 +363,9 @@ async function storedBodies(
   hashes: readonly (Hash | null)[],
 ): Promise<Map<Hash, Body>> {
   const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
-    `SELECT encode(hash, 'hex') AS hash, codec, size FROM blobs
-     WHERE tenant_id = current_setting('app.tenant')
-       AND hash IN (SELECT decode(h, 'hex') FROM unnest($1::text[]) AS h)`,
+    `SELECT w.hash, b.codec, b.size FROM unnest($1::text[]) AS w (hash)
+     CROSS JOIN LATERAL (SELECT codec, size FROM blobs
+       WHERE tenant_id = current_setting('app.tenant') AND hash = decode(w.hash, 'hex') OFFSET 0) b`,
     [[...new Set(hashes.filter((hash) => hash !== null))]],
   );
   return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));

@@ -10,6 +10,7 @@ import type { Json } from '../../domain/json.ts';
 import { loadBodies, saveBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { FEED_HEAD, FEED_START, feedHead, positionOf } from '../feed.ts';
+import { rowsOfLink, valuesOfLink } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
 
 const FIRST_BASELINE = `
@@ -109,11 +110,7 @@ function later(a: string, b: string): string {
   return isLater ? a : b;
 }
 
-async function moveHubCursor(
-  tx: Transaction,
-  ref: PassRef,
-  cursor: string,
-): Promise<void> {
+async function moveHubCursor(tx: Transaction, ref: PassRef, cursor: string): Promise<void> {
   await tx.query(
     `UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [ref.linkId, cursor || FEED_START],
@@ -129,10 +126,14 @@ export interface NamelessItem {
 }
 
 const SELECT_NAMELESS = `
-SELECT i.key, c.kind, encode(c.hash, 'hex') AS hash FROM sync_items i
+SELECT i.key, c.kind, encode(c.hash, 'hex') AS hash FROM (
+  SELECT tenant_id, key FROM sync_items
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND (dirty OR retry_at <= now()) AND remote_id IS NULL AND key > $2 COLLATE "C"
+  ORDER BY key LIMIT $3
+) i
 LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
-  AND (i.dirty OR i.retry_at <= now()) AND i.remote_id IS NULL AND i.key > $2 COLLATE "C" ORDER BY i.key LIMIT $3`;
+ORDER BY i.key`;
 
 /** Dirty hub items the remote has no name for yet, in key order, with their bodies. */
 export async function namelessItems(
@@ -175,20 +176,20 @@ export type Naming =
 // Of several items that claim one name the first keeps it; a name already given is never taken away.
 const SET_NAMES = `
 WITH named AS (
-  SELECT DISTINCT ON (remote_id) key, kind, remote_id
-  FROM json_to_recordset($2::json) AS n (key text, kind text, remote_id text)
+  SELECT DISTINCT ON (remote_id) link_id, key, kind, remote_id
+  FROM ${rowsOfLink(2, 'key text, kind text, remote_id text')} n
   WHERE NOT EXISTS (SELECT 1 FROM sync_items o WHERE o.tenant_id = current_setting('app.tenant')
-    AND o.link_id = $1 AND o.remote_id = n.remote_id)
+    AND o.link_id = n.link_id AND o.remote_id = n.remote_id)
   ORDER BY remote_id, key
 )
 UPDATE sync_items i SET remote_id = n.remote_id, kind = n.kind, dirty = true FROM named n
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = n.key
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = n.link_id AND i.key = n.key
 RETURNING i.key`;
 
 // A remote row that was mapped to another key but holds no hub context gives its name to the context.
 const FREE_NAMES = `
-DELETE FROM sync_items i USING json_to_recordset($2::json) AS n (key text, kind text, remote_id text)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = n.remote_id
+DELETE FROM sync_items i USING ${rowsOfLink(2, 'key text, kind text, remote_id text')} n
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = n.link_id AND i.remote_id = n.remote_id
   AND i.key <> n.key AND i.base_hub_hash IS NULL
   AND NOT EXISTS (SELECT 1 FROM contexts c WHERE c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted)
 RETURNING n.key AS key, i.remote_status, encode(i.remote_hash, 'hex') AS remote_hash, i.remote_version`;
@@ -247,8 +248,8 @@ async function adoptFreed(
   await tx.query(
     `UPDATE sync_items i SET remote_status = f.remote_status, remote_hash = decode(f.remote_hash, 'hex'),
        remote_version = f.remote_version
-     FROM json_to_recordset($2::json) AS f (key text, remote_status text, remote_hash text, remote_version text)
-     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = f.key`,
+     FROM ${rowsOfLink(2, 'key text, remote_status text, remote_hash text, remote_version text')} f
+     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = f.link_id AND i.key = f.key`,
     [ref.linkId, JSON.stringify(freed)],
   );
 }
@@ -258,8 +259,8 @@ export const QUARANTINE = `
 UPDATE sync_items i SET state = 'quarantined', dirty = false, fault = q.fault, attempts = i.attempts + 1,
   dirty_since = NULL,
   retry_at = now() + least(30 * power(2, least(i.attempts, 10)), 3600) * interval '1 second'
-FROM json_to_recordset($2::json) AS q (key text, fault json)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = q.key`;
+FROM ${rowsOfLink(2, 'key text, fault json')} q
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = q.link_id AND i.key = q.key`;
 
 const SET_ASIDE = `
 UPDATE sync_items SET state = $3, dirty = false, dirty_since = NULL, retry_at = NULL
@@ -287,10 +288,10 @@ export async function knownRemotes(
       version: string | null;
       hash: Hash | null;
     }>(
-      `SELECT remote_id, key, remote_status AS status, remote_version AS version,
-         encode(remote_hash, 'hex') AS hash
-       FROM sync_items
-       WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND remote_id = ANY($2)`,
+      `SELECT i.remote_id, i.key, i.remote_status AS status, i.remote_version AS version,
+         encode(i.remote_hash, 'hex') AS hash
+       FROM ${valuesOfLink('remote_id')} s JOIN sync_items i ON i.tenant_id = current_setting('app.tenant')
+         AND i.link_id = s.link_id AND i.remote_id = s.remote_id`,
       [ref.linkId, remoteIds],
     ),
   );
@@ -314,6 +315,9 @@ export interface Sighting {
   readonly fault: { readonly code: string; readonly detail: string } | null;
 }
 
+const SEEN_COLUMNS = `remote_id text, key text, spare_key text, kind text, status text, version text,
+  hash text, changed_at_ms double precision, fault json`;
+
 const updateSeen = (match: string): string => `
 UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remote_version = s.version,
   remote_hash = decode(s.hash, 'hex'), remote_changed_at = to_timestamp(s.changed_at_ms / 1000.0),
@@ -322,9 +326,8 @@ UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remot
   dirty_since = CASE WHEN s.fault IS NULL THEN coalesce(i.dirty_since, now()) END,
   state = CASE WHEN s.fault IS NOT NULL THEN 'quarantined'
                WHEN i.state IN ('tombstoned', 'excluded', 'quarantined') THEN 'pending' ELSE i.state END
-FROM json_to_recordset($2::json) AS s (remote_id text, key text, status text, version text, hash text,
-  changed_at_ms double precision, fault json)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND ${match}
+FROM ${rowsOfLink(2, SEEN_COLUMNS)} s
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND ${match}
 RETURNING i.remote_id`;
 
 const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
@@ -335,14 +338,13 @@ const INSERT_SEEN = `
 WITH met AS (${updateSeen(`i.key = s.key AND i.remote_status = 'unknown'`)})
 INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
   remote_hash, remote_changed_at, fault, dirty, dirty_since)
-SELECT current_setting('app.tenant'), $1::uuid,
+SELECT current_setting('app.tenant'), s.link_id,
   CASE WHEN o.key IS NULL THEN s.key ELSE s.spare_key END, s.remote_id, s.kind,
   CASE WHEN s.fault IS NULL THEN 'pending' ELSE 'quarantined' END, s.status, s.version,
   decode(s.hash, 'hex'), to_timestamp(s.changed_at_ms / 1000.0), s.fault, s.fault IS NULL,
   CASE WHEN s.fault IS NULL THEN now() END
-FROM json_to_recordset($2::json) AS s (remote_id text, key text, spare_key text, kind text, status text,
-  version text, hash text, changed_at_ms double precision, fault json)
-LEFT JOIN sync_items o ON o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.key = s.key
+FROM ${rowsOfLink(2, SEEN_COLUMNS)} s
+LEFT JOIN sync_items o ON o.tenant_id = current_setting('app.tenant') AND o.link_id = s.link_id AND o.key = s.key
 WHERE s.status <> 'absent' AND NOT EXISTS (SELECT 1 FROM met WHERE met.remote_id = s.remote_id)
 ON CONFLICT (tenant_id, link_id, key) DO NOTHING`;
 

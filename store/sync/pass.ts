@@ -82,28 +82,32 @@ export async function beginPass(
   }: { tenant: TenantId; linkId: LinkId; trigger: string; newRunId: RunId },
 ): Promise<BeginResult> {
   const lock = `SELECT state FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
-  return database.withTenantFirst<Pick<LinkRow, 'state'>, BeginResult>(tenant, lock, async (tx, [link]) => {
-    if (!link) return { status: 'refused', why: 'gone' };
-    if (link.state === 'paused') return { status: 'refused', why: 'paused' };
-    const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId]);
-    // A parked link looks again only when somebody asks for it.
-    if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
-    const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId]);
-    if (run?.id) await takeUpRun(tx, run);
-    const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
-    return {
-      status: 'begun',
-      pass: {
-        ref,
-        link: linkOf(fenced!),
-        trigger: run?.trigger ?? trigger,
-        mode: run?.isApproved ? 'approved' : 'look',
-        remoteCursor: fenced!.remote_cursor,
-        isRequested: run?.begun === false,
-        hasOpenIntents: run?.hasOpenIntents ?? false,
-      },
-    };
-  });
+  return database.withTenantFirst<Pick<LinkRow, 'state'>, BeginResult>(
+    tenant,
+    lock,
+    async (tx, [link]) => {
+      if (!link) return { status: 'refused', why: 'gone' };
+      if (link.state === 'paused') return { status: 'refused', why: 'paused' };
+      const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId]);
+      // A parked link looks again only when somebody asks for it.
+      if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
+      const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId]);
+      if (run?.id) await takeUpRun(tx, run);
+      const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
+      return {
+        status: 'begun',
+        pass: {
+          ref,
+          link: linkOf(fenced!),
+          trigger: run?.trigger ?? trigger,
+          mode: run?.isApproved ? 'approved' : 'look',
+          remoteCursor: fenced!.remote_cursor,
+          isRequested: run?.begun === false,
+          hasOpenIntents: run?.hasOpenIntents ?? false,
+        },
+      };
+    },
+  );
 }
 
 /** Condition on a link's row with its values in place, for the first statement of a transaction. */

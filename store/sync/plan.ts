@@ -8,6 +8,7 @@ import type { ConflictReason, ItemState } from '../../domain/link.ts';
 import { loadBodies, saveBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { QUARANTINE } from './observe.ts';
+import { rowsOfLink, valuesOfLink } from './batch.ts';
 import { RECORD_RUN, withFence, type PassRef } from './pass.ts';
 
 /** An item to be decided, with the hub as it is now and the remote as last seen. */
@@ -29,6 +30,8 @@ export interface DirtyItem {
   readonly remoteChangedAt: Date | null;
 }
 
+const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status IN ('present', 'absent') AND state <> 'excluded'`;
+
 // Two halves, so that each has its index: a quiet link of any size is read in no time.
 const SELECT_DIRTY = `
 SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
@@ -39,15 +42,16 @@ SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
   c.updated_at AS "hubChangedAt", encode(i.remote_hash, 'hex') AS "remoteHash",
   i.remote_version AS "remoteVersion", i.remote_changed_at AS "remoteChangedAt"
 FROM (
-  SELECT * FROM sync_items
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C" AND dirty
+  (SELECT * FROM sync_items
+   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
+     AND dirty AND ${IS_DECIDABLE} ORDER BY key LIMIT $3)
   UNION ALL
-  SELECT * FROM sync_items
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
-    AND NOT dirty AND retry_at <= now() AND state = 'quarantined'
+  (SELECT * FROM sync_items
+   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
+     AND NOT dirty AND retry_at <= now() AND state = 'quarantined' AND ${IS_DECIDABLE}
+   ORDER BY key LIMIT $3)
 ) i
 LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
-WHERE i.remote_id IS NOT NULL AND i.remote_status IN ('present', 'absent') AND i.state <> 'excluded'
 ORDER BY i.key LIMIT $3`;
 
 /** Items to decide, in key order, a page at a time. */
@@ -135,19 +139,21 @@ const ADOPT = `
 UPDATE sync_items i SET state = 'synced', base_version = a.version,
   base_hub_hash = decode(a.hub, 'hex'), base_remote_hash = decode(a.remote, 'hex'),
   dirty = false, dirty_since = NULL, fault = NULL, attempts = 0, retry_at = NULL
-FROM json_to_recordset($2::json) AS a (key text, version int, hub text, remote text)
-WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.key = a.key`;
+FROM ${rowsOfLink(2, 'key text, version int, hub text, remote text')} a
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = a.link_id AND i.key = a.key`;
 
 const FORGET = `
-UPDATE sync_items SET state = 'tombstoned', base_version = NULL, base_hub_hash = NULL,
+UPDATE sync_items i SET state = 'tombstoned', base_version = NULL, base_hub_hash = NULL,
   base_remote_hash = NULL, dirty = false, dirty_since = NULL, fault = NULL, attempts = 0, retry_at = NULL
-WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`;
+FROM ${valuesOfLink('key')} s
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key`;
 
 const REST = `
-UPDATE sync_items SET dirty = false, dirty_since = NULL,
+UPDATE sync_items i SET dirty = false, dirty_since = NULL,
   state = CASE WHEN base_hub_hash IS NOT NULL AND state IN ('pending', 'quarantined') THEN 'synced' ELSE state END,
   fault = NULL, attempts = 0, retry_at = NULL
-WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`;
+FROM ${valuesOfLink('key')} s
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key`;
 
 async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Promise<void> {
   if (page.adopted.length > 0) {

@@ -63,6 +63,8 @@ export function createSyncStore(database: Database, onCommitted: () => void) {
   };
 }
 
-type Rest<Call> = Call extends (database: Database, ...rest: infer Others) => unknown ? Others : never;
+type Rest<Call> = Call extends (database: Database, ...rest: infer Others) => unknown
+  ? Others
+  : never;
 
 export type SyncStore = ReturnType<typeof createSyncStore>;

@@ -119,7 +119,7 @@ describe.each([
     onlyOurLinesAreNew({ original, final, eol, removed });
     untouchedSectionsStand(original, final, eol);
     expect(await sync()).toBe(0);
-  }, 120_000);
+  }, 240_000);
 });
 
 interface Edit {
@@ -234,7 +234,7 @@ it('1,000 entities from the memory server appear in Markdown, and a second run w
     { since: head.cursor, limit: 1 },
   );
   expect(after.changes).toEqual([]);
-}, 120_000);
+}, 240_000);
 
 function stampOf(file: string): object {
   const { mtimeMs, ino } = statSync(file);

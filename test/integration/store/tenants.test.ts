@@ -43,6 +43,19 @@ async function everythingOf(id: string): Promise<string[]> {
   return (await Promise.all(parts)).flat();
 }
 
+/** Rights of a role, or (role '') of everybody, on tables and on single columns. */
+const SELECT_RIGHTS = `
+SELECT c.relname || ': ' || x.privilege_type AS "right"
+FROM pg_class c, aclexplode(c.relacl) x
+WHERE c.relnamespace = 'context_system'::regnamespace AND c.relkind <> 'i'
+  AND coalesce((SELECT rolname FROM pg_roles WHERE oid = x.grantee), '') = $1
+UNION
+SELECT c.relname || '.' || a.attname || ': ' || x.privilege_type
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) x
+WHERE c.relnamespace = 'context_system'::regnamespace
+  AND coalesce((SELECT rolname FROM pg_roles WHERE oid = x.grantee), '') = $1
+ORDER BY 1`;
+
 describe('every table of the schema', () => {
   it('forces row-level security, for roles that cannot step around it', async () => {
     const open = await under.admin(
@@ -64,6 +77,13 @@ describe('every table of the schema', () => {
          AND pg_get_userbyid(relowner) LIKE 'syncline\\_%'`,
       ),
     ).toEqual([]);
+  });
+
+  it('gives everybody no right at all, and the tenants none but on rows', async () => {
+    expect(await under.admin(SELECT_RIGHTS, [''])).toEqual([]);
+    const rights = await under.admin<{ right: string }>(SELECT_RIGHTS, ['syncline_app']);
+    const kinds = new Set(rights.map(({ right }) => right.replace(/^.*: /, '')));
+    expect([...kinds].sort()).toEqual(['DELETE', 'INSERT', 'SELECT', 'UPDATE']);
   });
 
   it('shows a tenant its own rows and no other row', async () => {
@@ -140,16 +160,7 @@ describe('every table of the schema', () => {
 
 describe('the system role', () => {
   it('has exactly the rights its sweeps need', async () => {
-    const rights = await under.admin<{ right: string }>(
-      `SELECT table_name || ': ' || privilege_type AS "right" FROM information_schema.role_table_grants
-       WHERE grantee = 'syncline_system' AND table_schema = 'context_system'
-       UNION
-       SELECT table_name || '.' || column_name || ': ' || privilege_type FROM information_schema.role_column_grants g
-       WHERE grantee = 'syncline_system' AND table_schema = 'context_system' AND NOT EXISTS (
-         SELECT 1 FROM information_schema.role_table_grants t WHERE t.grantee = g.grantee
-           AND t.table_name = g.table_name AND t.privilege_type = g.privilege_type)
-       ORDER BY 1`,
-    );
+    const rights = await under.admin<{ right: string }>(SELECT_RIGHTS, ['syncline_system']);
     expect(rights.map((row) => row.right)).toEqual([
       'api_keys.last_used_at: UPDATE',
       'api_keys: SELECT',
