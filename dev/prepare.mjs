@@ -66,6 +66,7 @@ export async function ensureBuilt(root) {
       const tsc = createRequire(join(root, 'package.json')).resolve('typescript/bin/tsc');
       await run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', draft], root);
       copyAssets(root, sources, draft);
+      await bundleWorkflows(draft);
       writeFileSync(join(draft, '.syncline-stamp'), wanted);
       rmSync(join(root, 'dist'), { recursive: true, force: true });
       renameSync(draft, join(root, 'dist'));
@@ -73,6 +74,17 @@ export async function ensureBuilt(root) {
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
+}
+
+/** Temporal runs workflows from one bundle; made here once, instead of at every start. */
+async function bundleWorkflows(target) {
+  // Imported late: at the top of this file the dependencies may not be installed yet.
+  const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: join(target, 'workflows', 'index.js'),
+    logger: new DefaultLogger('ERROR'),
+  });
+  writeFileSync(join(target, 'workflow-bundle.js'), code);
 }
 
 /** npm itself notes what it installed; equal to the lock file's packages: nothing to install. */

@@ -238,7 +238,7 @@ describe('other writers', () => {
     const connector = await open();
     const lease = join(workspace.folder, '.memory.jsonl.syncline-lock');
     await mkdir(lease);
-    const almostStale = new Date(Date.now() - 7_000);
+    const almostStale = new Date(Date.now() - 3_000);
     await utimes(lease, almostStale, almostStale);
     expect(await applyOne(connector, create(memory('A')))).toMatchObject({ status: 'applied' });
     await expect(stat(lease)).rejects.toMatchObject({ code: 'ENOENT' });
