@@ -12,6 +12,8 @@ import { CONFIG_FILE, SETTINGS, type Setting } from './settings.ts';
 export interface Config {
   /** Absolute. */
   readonly home: string;
+  /** Whether missing servers may not be installed or downloaded. */
+  readonly noInstall: boolean;
   readonly api: { readonly host: string; readonly port: number };
   readonly auth: { readonly mode: 'keys' | 'off'; readonly rootKey: Secret | null };
   /** Null: nobody named one; `npm start` brings up what is missing. */
@@ -140,6 +142,7 @@ function configOf(values: Values): Config {
     value === null ? null : new Secret(value);
   return {
     home: resolve(get<string>('home')),
+    noInstall: get('noInstall'),
     api: { host: get('api.host'), port: get('api.port') },
     auth: { mode: get('auth.mode'), rootKey: secret(get('auth.rootKey')) },
     database: {

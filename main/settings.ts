@@ -40,6 +40,13 @@ export const SETTINGS = [
     about: 'Folder of the embedded stack: data, ports, lock.',
   },
   {
+    path: 'noInstall',
+    env: 'SYNCLINE_NO_INSTALL',
+    schema: flag,
+    fallback: false,
+    about: 'Never install or download a server that is missing; say what to do instead.',
+  },
+  {
     path: 'api.host',
     env: 'CONTEXT_API_HOST',
     schema: text,

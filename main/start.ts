@@ -159,6 +159,7 @@ async function bringUp(
         terminal.note(`${server}: ${message}`);
     },
     signal,
+    mayInstall: !config.noInstall,
   });
   lifecycle.add({ name: 'servers', stop: () => stack.stop(), deadlineMs: 70_000 });
   const { postgres, redis, temporal } = stack.servers;
