@@ -7,7 +7,7 @@ import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, OpId, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
-import { loadBodies, saveBodies, type Body } from '../blobs.ts';
+import { loadBodies, saveBodies, wantedBlobs, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { syncWrites } from '../sync-writes.ts';
 import {
@@ -363,9 +363,7 @@ async function storedBodies(
   hashes: readonly (Hash | null)[],
 ): Promise<Map<Hash, Body>> {
   const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
-    `SELECT w.hash, b.codec, b.size FROM unnest($1::text[]) AS w (hash)
-     CROSS JOIN LATERAL (SELECT codec, size FROM blobs
-       WHERE tenant_id = current_setting('app.tenant') AND hash = decode(w.hash, 'hex') OFFSET 0) b`,
+    wantedBlobs('codec, size'),
     [[...new Set(hashes.filter((hash) => hash !== null))]],
   );
   return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
