@@ -4,7 +4,8 @@
  * The link (or run) is a column of the batch and not a constant of the statement: where the planner
  * has no statistics (a first sync; PGlite always) it takes a constant tenant and link for a single
  * row, and would read the whole link for every batch, or for every row of it. `OFFSET 0` keeps it
- * from looking through. Measured with 30,000 items: 151 s without, 8 s with.
+ * from looking through. A first sync of 100,000 hub items took 137 s without it
+ * and 58 s with it.
  */
 
 /** Rows of JSON as a table; $1 is the `link_id` of all, `json` the number of the parameter. */
