@@ -1,12 +1,15 @@
 /**
  * The outbox relay: what was committed is told to those who must look. At least once, coalesced to
- * one wake per link and batch, woken by an announcement and, as the net, each second.
+ * one wake per link and batch, woken by an announcement and, as the net, each second. A link whose
+ * wake takes long holds up nobody else's.
  */
 import { messageOf } from '../domain/errors.ts';
-import type { LinkRef, Outbox } from '../store/contract.ts';
+import type { LinkRef, Outbox, OutboxMessage } from '../store/contract.ts';
 
 const BATCH = 500;
 const POLL_MS = 1_000;
+/** Batches on their way at most; a wake may wait a second for a workflow that is being closed. */
+const MAX_SENDING = 8;
 
 export interface RelayDeps {
   readonly outbox: Outbox;
@@ -24,20 +27,30 @@ export interface Relay {
 
 export function startRelay(deps: RelayDeps): Relay {
   const state = { isStopped: false, isNudged: false };
+  const sending = new Set<Promise<void>>();
   let wakeUp: () => void = () => undefined;
 
   async function loop(): Promise<void> {
     while (!state.isStopped) {
+      if (sending.size >= MAX_SENDING) await Promise.race(sending);
       state.isNudged = false;
-      const sent = await relayOnce(deps).catch((error: unknown) => {
-        deps.log.warn(
-          { error: messageOf(error) },
-          'the outbox relay could not send; it tries again',
-        );
-        return 0;
-      });
-      if (sent < BATCH && !hasReasonToGoOn()) await pause();
+      const messages = await deps.outbox.claim(BATCH).catch(warn);
+      if (messages.length > 0) depart(messages);
+      if (messages.length < BATCH && !hasReasonToGoOn()) await pause();
     }
+    await Promise.all(sending);
+  }
+
+  function depart(messages: readonly OutboxMessage[]): void {
+    const sent: Promise<void> = send(deps, messages)
+      .catch(warn)
+      .then(() => void sending.delete(sent));
+    sending.add(sent);
+  }
+
+  function warn(error: unknown): [] {
+    deps.log.warn({ error: messageOf(error) }, 'the outbox relay could not send; it tries again');
+    return [];
   }
 
   // Both may have changed while the batch was under way.
@@ -67,13 +80,17 @@ export function startRelay(deps: RelayDeps): Relay {
   };
 }
 
-/** Sends one batch; rows are done only after everything they ask for was sent. */
+/** Claims and sends one batch; answers how many messages it had. */
 export async function relayOnce(deps: RelayDeps): Promise<number> {
   const messages = await deps.outbox.claim(BATCH);
-  if (messages.length === 0) return 0;
+  if (messages.length > 0) await send(deps, messages);
+  return messages.length;
+}
+
+/** Sends one batch; its rows are done only after everything they ask for was sent. */
+async function send(deps: RelayDeps, messages: readonly OutboxMessage[]): Promise<void> {
   deps.onMessages?.(new Set(messages.map((message) => message.tenant)));
   const links = await deps.outbox.listeners(messages);
   await Promise.all(links.map((link) => deps.wake(link, 'hub change')));
   await deps.outbox.done(messages.map((message) => message.id));
-  return messages.length;
 }

@@ -88,6 +88,10 @@ export async function syncLink(input: SyncLinkInput): Promise<void> {
   for (let isFirst = true; ; isFirst = false) {
     const isAwake = isFirst || (await condition(() => state.wakes.length > 0, LINGER_MS));
     if (!isAwake && state.wakes.length === 0) break;
+    // Before the look, in a task of a few milliseconds: in the task that ran the steps, the wake our
+    // own write causes would have arrived, and the server refuses to close a run over its head. The
+    // new run looks at once, which answers what woke this one.
+    if (!isFirst && isLong()) await continueAsNew<typeof syncLink>(input);
     // All waiting wakes are answered by one look.
     const trigger = state.wakes[0] ?? 'start';
     state.wakes = [];
@@ -95,7 +99,6 @@ export async function syncLink(input: SyncLinkInput): Promise<void> {
     state.phase = 'idle';
     // A wake that came while we were ending is in this run's history: no new run would answer it.
     if (isOver && state.wakes.length === 0) break;
-    if (isLong()) await continueAsNew<typeof syncLink>(input);
   }
   // A wake that arrives from here on starts the workflow again (signal with start).
   await condition(allHandlersFinished);

@@ -235,6 +235,33 @@ it('goes on as a new run when its history is long, and still answers wakes', asy
   await vi.waitFor(() => expect(triggersOf(link)).toContain('after'), WITHIN);
 }, 90_000);
 
+it('goes on as a new run without a rejected task, though every pass is woken by its own echo', async () => {
+  let isOver = false;
+  const link = worker.link({
+    observe: async () => {
+      // What a remote's watcher tells of our own write arrives while the pass is under way.
+      if (!isOver) await link.wake('echo');
+      return QUIET;
+    },
+  });
+  await link.wake('first');
+  const { runId } = await link.handle.describe();
+  try {
+    await vi.waitFor(async () => expect((await link.handle.describe()).runId).not.toBe(runId), {
+      timeout: 60_000,
+      interval: 20,
+    });
+  } finally {
+    isOver = true;
+  }
+  const before = worker.client.workflow.getHandle(link.handle.workflowId, runId);
+  const { events } = await before.fetchHistory();
+  const lost = (events ?? []).filter(
+    (event) => event.workflowTaskFailedEventAttributes ?? event.workflowTaskTimedOutEventAttributes,
+  );
+  expect(lost).toEqual([]);
+}, 90_000);
+
 it('gets a few signals when it is woken many times at once, the last of them after the last wake', async () => {
   const link = worker.link();
   await Promise.all(Array.from({ length: 200 }, (_, nth) => link.wake(`wake ${nth}`)));
