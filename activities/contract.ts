@@ -4,6 +4,7 @@
  */
 import type { LinkId, RunId, TenantId } from '../domain/ids.ts';
 import type { GuardTrip, RunCounters } from '../domain/link.ts';
+import type { PassParts } from './run-pass.ts';
 
 /** A pass over one link, as it travels through the workflow. */
 export interface PassToken {
@@ -69,7 +70,21 @@ export interface PassOutcome {
   readonly error: { readonly code: string; readonly detail: string } | null;
 }
 
+/** A pass that was begun, and how far it came in one go. */
+export type SmallPass =
+  | Extract<Begun, { status: 'refused' }>
+  | {
+      readonly status: 'done';
+      readonly pass: PassToken;
+      readonly outcome: PassOutcome;
+      readonly parts: PassParts;
+    }
+  /** Too large for one local activity: the workflow goes on from `parts`. */
+  | { readonly status: 'handed-over'; readonly pass: PassToken; readonly parts: PassParts };
+
 export interface SyncActivities {
+  /** A whole pass, unless it turns out large. */
+  pass(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<SmallPass>;
   /** Begins a pass (or takes up an unfinished one) under a new fence. */
   begin(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<Begun>;
   /** Finishes open intents, then records what changed on both sides. */

@@ -10,6 +10,7 @@ import { execute, finishIntents } from './execute.ts';
 import { observe } from './observe.ts';
 import { createOpenPasses, openScope } from './pass-scope.ts';
 import { plan } from './plan.ts';
+import { runSmallPass } from './small-pass.ts';
 
 /** Links one pulse wakes at most; the rest is due at the next. */
 const MAX_DUE = 200;
@@ -95,6 +96,7 @@ function hasNews({ counters }: PassOutcome): boolean {
 export function createActivities(deps: ActivityDeps): SyncActivities {
   const steps = createSteps(deps);
   return {
+    pass: (link) => translated(() => alive((life) => runSmallPass(steps, link, { life }))),
     begin: (link) => translated(() => steps.begin(link)),
     observe: (pass) => translated(() => alive((life) => steps.observe(pass, life))),
     plan: (pass) => translated(() => alive((life) => steps.plan(pass, life))),

@@ -196,7 +196,7 @@ export interface ConflictStore {
   ): Promise<Conflict>;
 }
 
-export type { Outbox, OutboxMessage, LinkRef } from './outbox.ts';
+export type { Claimed, Outbox, OutboxMessage, LinkRef } from './outbox.ts';
 export type { Sweeps } from './sweeps.ts';
 export type { SyncStore } from './sync/sync-store.ts';
 export type { PassRef, PassStart, PassEnd, BeginResult } from './sync/pass.ts';

@@ -62,11 +62,15 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
   });
   // An idle connection that breaks must not end the process; the next call opens a new one.
   pool.on('error', (error) => onError?.(error));
-  const timeout = `SET LOCAL statement_timeout = ${config.statementTimeoutMs ?? 30_000}`;
-  const path = 'SET LOCAL search_path = context_system, public';
+  const timeoutMs = config.statementTimeoutMs ?? 30_000;
 
-  const asTenant = (tenant: TenantId): string =>
-    `BEGIN; SET LOCAL ROLE syncline_app; ${path}; ${timeout}; SET LOCAL app.tenant = ${literal(tenant)}`;
+  // One statement, not a SET for each: it begins every transaction there is.
+  const begin = (role: string, tenant: TenantId | ''): string =>
+    `BEGIN; SELECT set_config('role', '${role}', true), ` +
+    `set_config('search_path', 'context_system, public', true), ` +
+    `set_config('statement_timeout', '${timeoutMs}', true), ` +
+    `set_config('app.tenant', ${literal(tenant)}, true)`;
+  const asTenant = (tenant: TenantId): string => begin('syncline_app', tenant);
 
   async function transact<Row extends object, T>(
     begin: string,
@@ -116,8 +120,7 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
       first: string,
       work: (tx: Transaction, rows: Row[]) => Promise<T>,
     ) => transact<Row, T>(`${asTenant(tenant)}; ${first}`, work),
-    withSystem: (work) =>
-      transact(`BEGIN; SET LOCAL ROLE syncline_system; ${path}; ${timeout}`, work),
+    withSystem: (work) => transact(begin('syncline_system', ''), work),
     async ping() {
       await pool.query('SELECT 1').catch((error: unknown) => {
         throw translate(error);

@@ -43,7 +43,7 @@ RETURNING id, tenant_id, topic, payload`;
 
 /** The links whose scope holds one of the keys, other than the one that wrote them. */
 const SELECT_LISTENERS = `
-SELECT DISTINCT l.tenant_id, l.id
+SELECT DISTINCT l.tenant_id AS tenant, l.id AS "linkId"
 FROM json_to_recordset($1::json) AS m (tenant text, key text, origin text)
 JOIN sync_links l ON l.tenant_id = m.tenant AND starts_with(m.key, l.prefix)
 WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto' AND l.id::text IS DISTINCT FROM m.origin`;
@@ -53,50 +53,61 @@ export interface LinkRef {
   readonly linkId: LinkId;
 }
 
+export interface Claimed {
+  readonly messages: readonly OutboxMessage[];
+  /** The links these messages are about. */
+  readonly links: readonly LinkRef[];
+}
+
 export interface Outbox {
-  /** Takes up to `limit` messages for 30 seconds. */
-  claim(limit: number): Promise<OutboxMessage[]>;
+  /** Takes up to `limit` messages for 30 seconds, and finds the links that must look, each once. */
+  claim(limit: number): Promise<Claimed>;
   /** Says that messages were sent. */
   done(ids: readonly string[]): Promise<void>;
-  /** The links that must look because of these messages, each once. */
-  listeners(messages: readonly OutboxMessage[]): Promise<LinkRef[]>;
 }
 
 export function createOutbox(database: Database): Outbox {
   return {
-    async claim(limit) {
-      const rows = await database.withSystem((tx) => tx.query<OutboxRow>(CLAIM, [limit, TOPICS]));
-      return rows.map((row) => ({
-        ...messageSchema.parse({ topic: row.topic, payload: row.payload }),
-        id: row.id,
-        tenant: row.tenant_id,
-      }));
-    },
+    claim: (limit) =>
+      database.withSystem(async (tx) => {
+        const rows = await tx.query<OutboxRow>(CLAIM, [limit, TOPICS]);
+        const messages = rows.map((row) => ({
+          ...messageSchema.parse({ topic: row.topic, payload: row.payload }),
+          id: row.id,
+          tenant: row.tenant_id,
+        }));
+        return { messages, links: await linksOf(tx, messages) };
+      }),
     async done(ids) {
       await database.withSystem((tx) =>
         tx.query('DELETE FROM outbox WHERE id = ANY($1::bigint[])', [ids]),
       );
     },
-    async listeners(messages) {
-      const direct = messages.flatMap((message) =>
-        message.topic === 'link.wake'
-          ? [{ tenant: message.tenant, linkId: message.payload.linkId as LinkId }]
-          : [],
-      );
-      const touched = messages.flatMap((message) =>
-        message.topic === 'contexts.changed'
-          ? message.payload.keys.map((key) => ({
-              tenant: message.tenant,
-              key,
-              origin: message.payload.origin,
-            }))
-          : [],
-      );
-      const rows = touched.length === 0 ? [] : await selectListeners(database, touched);
-      const all = [...direct, ...rows.map((row) => ({ tenant: row.tenant_id, linkId: row.id }))];
-      return [...new Map(all.map((ref) => [`${ref.tenant}/${ref.linkId}`, ref])).values()];
-    },
   };
+}
+
+async function linksOf(tx: Transaction, messages: readonly OutboxMessage[]): Promise<LinkRef[]> {
+  const direct = messages.flatMap((message) =>
+    message.topic === 'link.wake'
+      ? [{ tenant: message.tenant, linkId: message.payload.linkId as LinkId }]
+      : [],
+  );
+  const touched = messages.flatMap((message) =>
+    message.topic === 'contexts.changed'
+      ? message.payload.keys.map((key) => ({
+          tenant: message.tenant,
+          key,
+          origin: message.payload.origin,
+        }))
+      : [],
+  );
+  const rows =
+    touched.length === 0
+      ? []
+      : await tx.query<LinkRef>(SELECT_LISTENERS, [JSON.stringify(touched)]);
+  return [
+    ...new Map([...direct, ...rows].map((ref) => [`${ref.tenant}/${ref.linkId}`, ref])).values(),
+  ];
 }
 
 interface OutboxRow {
@@ -104,11 +115,4 @@ interface OutboxRow {
   tenant_id: TenantId;
   topic: string;
   payload: unknown;
-}
-
-function selectListeners(
-  database: Database,
-  touched: readonly object[],
-): Promise<{ tenant_id: TenantId; id: LinkId }[]> {
-  return database.withSystem((tx) => tx.query(SELECT_LISTENERS, [JSON.stringify(touched)]));
 }

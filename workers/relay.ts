@@ -4,7 +4,7 @@
  * wake takes long holds up nobody else's.
  */
 import { messageOf } from '../domain/errors.ts';
-import type { LinkRef, Outbox, OutboxMessage } from '../store/contract.ts';
+import type { Claimed, LinkRef, Outbox } from '../store/contract.ts';
 
 const BATCH = 500;
 const POLL_MS = 1_000;
@@ -34,23 +34,24 @@ export function startRelay(deps: RelayDeps): Relay {
     while (!state.isStopped) {
       if (sending.size >= MAX_SENDING) await Promise.race(sending);
       state.isNudged = false;
-      const messages = await deps.outbox.claim(BATCH).catch(warn);
-      if (messages.length > 0) depart(messages);
-      if (messages.length < BATCH && !hasReasonToGoOn()) await pause();
+      const claimed = await deps.outbox.claim(BATCH).catch(warn);
+      const count = claimed?.messages.length ?? 0;
+      if (claimed && count > 0) depart(claimed);
+      if (count < BATCH && !hasReasonToGoOn()) await pause();
     }
     await Promise.all(sending);
   }
 
-  function depart(messages: readonly OutboxMessage[]): void {
-    const sent: Promise<void> = send(deps, messages)
+  function depart(claimed: Claimed): void {
+    const sent: Promise<void> = send(deps, claimed)
       .catch(warn)
       .then(() => void sending.delete(sent));
     sending.add(sent);
   }
 
-  function warn(error: unknown): [] {
+  function warn(error: unknown): null {
     deps.log.warn({ error: messageOf(error) }, 'the outbox relay could not send; it tries again');
-    return [];
+    return null;
   }
 
   // Both may have changed while the batch was under way.
@@ -82,15 +83,14 @@ export function startRelay(deps: RelayDeps): Relay {
 
 /** Claims and sends one batch; answers how many messages it had. */
 export async function relayOnce(deps: RelayDeps): Promise<number> {
-  const messages = await deps.outbox.claim(BATCH);
-  if (messages.length > 0) await send(deps, messages);
-  return messages.length;
+  const claimed = await deps.outbox.claim(BATCH);
+  if (claimed.messages.length > 0) await send(deps, claimed);
+  return claimed.messages.length;
 }
 
 /** Sends one batch; its rows are done only after everything they ask for was sent. */
-async function send(deps: RelayDeps, messages: readonly OutboxMessage[]): Promise<void> {
+async function send(deps: RelayDeps, { messages, links }: Claimed): Promise<void> {
   deps.onMessages?.(new Set(messages.map((message) => message.tenant)));
-  const links = await deps.outbox.listeners(messages);
   await Promise.all(links.map((link) => deps.wake(link, 'hub change')));
   await deps.outbox.done(messages.map((message) => message.id));
 }

@@ -6,6 +6,7 @@
 import {
   ActivityFailure,
   ApplicationFailure,
+  TimeoutFailure,
   allHandlersFinished,
   condition,
   continueAsNew,
@@ -21,14 +22,8 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type {
-  Executed,
-  Observed,
-  PassOutcome,
-  PassToken,
-  Planned,
-  SyncActivities,
-} from '../activities/contract.ts';
+import type { PassOutcome, PassToken, SmallPass, SyncActivities } from '../activities/contract.ts';
+import { NOTHING_YET, runPass, type PassEnd, type PassParts } from '../activities/run-pass.ts';
 import { PROGRESS_QUERY, WAKE_SIGNAL, type SyncLinkInput, type SyncProgress } from './contract.ts';
 
 /** How long a quiet workflow stays, so that the next wake finds it warm. */
@@ -47,8 +42,6 @@ const MAX_PASSES = 30;
  * must not take long: Temporal's own suggestion comes at four times as many events.
  */
 const MAX_HISTORY_EVENTS = 1_000;
-/** Up to this many writes run inside the workflow task: 20 ms sooner than an activity of their own. */
-const SMALL_PLAN = 25;
 
 const wakeSignal = defineSignal<[reason: string]>(WAKE_SIGNAL);
 const progressQuery = defineQuery<SyncProgress>(PROGRESS_QUERY);
@@ -56,10 +49,12 @@ const syncPhase = defineSearchAttributeKey('SyncPhase', 'KEYWORD');
 const conflictCount = defineSearchAttributeKey('ConflictCount', 'INT');
 const paused = defineSearchAttributeKey('Paused', 'BOOL');
 
-const ONCE = { maximumAttempts: 1 };
-// Failures are the run's to handle (back-off by link); only a lost worker is Temporal's.
-const IN_TASK = { startToCloseTimeout: '2 minutes', retry: ONCE } as const;
-const WHILE_OUT = { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 8 } as const;
+// Inside the workflow task. Failures are the run's to handle (back-off by link); but a restart of our
+// own Postgres is waited for, not failed on: each of these steps may simply be done again.
+const IN_TASK = {
+  scheduleToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 8 },
+} as const;
 const ON_QUEUE = {
   startToCloseTimeout: '6 hours',
   // Short, because a dead worker is noticed no sooner; a wrong guess costs a fenced attempt.
@@ -70,14 +65,17 @@ const ON_QUEUE = {
 /** The activities, inside the workflow task or on the queue, each with a line for the Temporal UI. */
 const inTask = (summary: string): SyncActivities =>
   proxyLocalActivities<SyncActivities>({ ...IN_TASK, summary });
-/** Beginning and settling touch only Postgres; a restart of it is waited for, not failed on. */
-const bookkeeping = (summary: string): SyncActivities =>
-  proxyLocalActivities<SyncActivities>({ ...IN_TASK, retry: WHILE_OUT, summary });
 const onQueue = (summary: string): SyncActivities =>
   proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
 
+interface State {
+  phase: string;
+  passes: number;
+  wakes: string[];
+}
+
 export async function syncLink(input: SyncLinkInput): Promise<void> {
-  const state = { phase: 'starting', passes: 0, wakes: [] as string[] };
+  const state: State = { phase: 'starting', passes: 0, wakes: [] };
   setHandler(wakeSignal, (reason) => void state.wakes.push(reason));
   setHandler(progressQuery, () => ({
     phase: state.phase,
@@ -111,21 +109,9 @@ function isLong(): boolean {
 }
 
 /** Passes until the link is at rest. Answers whether the workflow has nothing to stay for. */
-async function drain(
-  input: SyncLinkInput,
-  trigger: string,
-  state: { phase: string; passes: number; wakes: string[] },
-): Promise<boolean> {
+async function drain(input: SyncLinkInput, trigger: string, state: State): Promise<boolean> {
   for (let restless = 0; ; restless += 1) {
-    state.phase = 'begin';
-    const begun = await bookkeeping(trigger).begin({ ...input, trigger });
-    if (begun.status === 'refused') {
-      describe(`${begun.why}: nothing runs`, begun.why);
-      upsertSearchAttributes([{ key: paused, value: begun.why === 'paused' }]);
-      return true;
-    }
-    state.passes += 1;
-    const end = await onePass(begun.pass, state);
+    const end = await onePass(input, trigger, state);
     if (end.next !== 'again' || restless === MAX_PASSES) return end.next === 'stop';
     await sleep(restless >= MAX_RESTLESS_PASSES ? RESTLESS_PAUSE_MS : end.pauseMs);
   }
@@ -136,119 +122,87 @@ type Next =
   | { readonly next: 'stop' }
   | { readonly next: 'again'; readonly pauseMs: number };
 
-async function onePass(first: PassToken, state: { phase: string }): Promise<Next> {
-  let pass = first;
-  const summary = `${first.linkName} · ${first.trigger}`;
-  const baseline = first.isBaseline ? onQueue(summary) : inTask(summary);
-  const marks: { phase: string; at: number }[] = [];
-  const enter = (phase: string): void => {
-    state.phase = phase;
-    marks.push({ phase, at: Date.now() });
-  };
-  let observed: Observed | null = null;
-  let planned: Planned | null = null;
-  let executed: Executed | null = null;
+async function onePass(input: SyncLinkInput, trigger: string, state: State): Promise<Next> {
+  state.phase = 'pass';
+  const begun = await beginPass({ ...input, trigger });
+  // Our own Postgres has been out for long: the pulse wakes us once it is back.
+  if (!begun) return { next: 'rest' };
+  if (begun.status === 'refused') {
+    describe(`${begun.why}: nothing runs`, begun.why);
+    upsertSearchAttributes([{ key: paused, value: begun.why === 'paused' }]);
+    return { next: 'stop' };
+  }
+  state.passes += 1;
+  const end = begun.status === 'done' ? begun : await largePass(begun, state);
+  if (end.status === 'handed-over') throw new Error('a large pass has nobody to hand over to');
+  const { outcome, parts } = end;
+  if (outcome.error) {
+    const { linkId, runId } = begun.pass;
+    log.warn('pass failed', { linkId, runId, code: outcome.error.code });
+    describe(`failed: ${outcome.error.code}`, 'failed');
+    return { next: 'rest' };
+  }
+  if (parts.planned ?? parts.executed) report(begun.pass, outcome);
+  return outcome.status === 'parked' ? { next: 'stop' } : nextOf(parts);
+}
+
+/** The pass in one activity; where that takes too long, only its beginning. */
+async function beginPass(link: SyncLinkInput & { trigger: string }): Promise<SmallPass | null> {
   try {
-    if (pass.mode === 'look') {
-      enter('observe');
-      observed = await baseline.observe(pass);
-      if (observed.hasWork) {
-        enter('plan');
-        planned = await baseline.plan(pass);
-      }
-    }
-    const writes = pass.mode === 'approved' ? Infinity : (planned?.planned ?? 0);
-    if (writes > 0 && !planned?.guard) {
-      enter('execute');
-      const told = `${summary} · ${pass.mode === 'approved' ? 'approved plan' : `${writes} ops`}`;
-      executed = await (writes <= SMALL_PLAN ? inTask(told) : onQueue(told)).execute(pass);
-      pass = { ...pass, fence: executed.fence };
-    }
-    enter('settle');
-    const outcome = outcomeOf({ observed, planned, executed }, marks);
-    await bookkeeping(`${summary} · ${outcome.status}`).settle(pass, outcome);
-    if (planned ?? executed) report(pass, outcome);
-    if (outcome.status === 'parked') return { next: 'stop' };
-    return nextOf(observed, executed);
+    return await inTask(link.trigger).pass(link);
   } catch (error) {
-    return failed(pass, error, { observed, planned, executed, marks });
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    describe(`failed: ${failure.code}`, 'failed');
+    if (!isTimeout(error)) return null;
+    const begun = await inTask(link.trigger).begin(link);
+    return begun.status === 'refused'
+      ? begun
+      : { status: 'handed-over', pass: begun.pass, parts: NOTHING_YET };
   }
 }
 
-function nextOf(observed: Observed | null, executed: Executed | null): Next {
+/** An activity on the queue for each step: it may take hours, heartbeats, and survives its worker. */
+function largePass(
+  { pass, parts }: { pass: PassToken; parts: PassParts },
+  state: State,
+): Promise<PassEnd> {
+  const summary = `${pass.linkName} · ${pass.trigger}`;
+  return runPass(
+    {
+      observe: (token) => onQueue(summary).observe(token),
+      plan: (token) => onQueue(summary).plan(token),
+      execute: (token, writes) =>
+        onQueue(`${summary} · ${writes === Infinity ? 'approved plan' : `${writes} ops`}`).execute(
+          token,
+        ),
+      settle: (token, outcome) => inTask(`${summary} · ${outcome.status}`).settle(token, outcome),
+      enter: (phase) => void (state.phase = phase),
+      faultOf: failureOf,
+      mayExecute: () => true,
+    },
+    pass,
+    parts,
+  );
+}
+
+function nextOf({ observed, executed }: PassParts): Next {
   if (observed && observed.inDoubt > 0) return { next: 'again', pauseMs: LOOK_AGAIN_MS };
   if (executed && executed.stale > 0) return { next: 'again', pauseMs: 0 };
   if (observed?.heldBack) return { next: 'again', pauseMs: HELD_BACK_MS };
   return { next: 'rest' };
 }
 
-interface Parts {
-  readonly observed: Observed | null;
-  readonly planned: Planned | null;
-  readonly executed: Executed | null;
-}
-
-function outcomeOf(parts: Parts, marks: readonly { phase: string; at: number }[]): PassOutcome {
-  const { observed, planned, executed } = parts;
-  return {
-    status: planned?.guard ? 'parked' : 'settled',
-    counters: {
-      observed: observed?.observed ?? 0,
-      changedHub: observed?.changedHub ?? 0,
-      changedRemote: observed?.changedRemote ?? 0,
-      planned: planned?.planned ?? 0,
-      applied: executed?.applied ?? 0,
-      echo: observed?.echo ?? 0,
-      merged: planned?.merged ?? 0,
-      conflicts: planned?.conflicts ?? 0,
-      quarantined: (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
-      deletedHub: executed?.deletedHub ?? 0,
-      deletedRemote: executed?.deletedRemote ?? 0,
-      skipped: (planned?.skipped ?? 0) + (executed?.stale ?? 0),
-    },
-    phases: phasesOf(marks),
-    guard: planned?.guard ?? null,
-    error: null,
-  };
-}
-
-function phasesOf(marks: readonly { phase: string; at: number }[]): Record<string, number> {
-  const ends = [...marks.slice(1).map((mark) => mark.at), Date.now()];
-  return Object.fromEntries(marks.map((mark, nth) => [mark.phase, ends[nth]! - mark.at]));
-}
-
-async function failed(
-  pass: PassToken,
-  error: unknown,
-  parts: Parts & { marks: readonly { phase: string; at: number }[] },
-): Promise<Next> {
-  const failure = failureOf(error);
-  if (!failure) throw error;
-  const code = failure.type ?? 'INTERNAL';
-  log.warn('pass failed', { linkId: pass.linkId, runId: pass.runId, code });
-  describe(`failed: ${code}`, 'failed');
-  // Whoever took over the link closes the run; we have lost the right to.
-  if (code === 'FENCED') return { next: 'rest' };
-  const outcome: PassOutcome = {
-    ...outcomeOf(parts, parts.marks),
-    status: 'failed',
-    guard: null,
-    error: { code, detail: failure.message },
-  };
-  try {
-    await bookkeeping(`failed: ${code}`).settle(pass, outcome);
-  } catch (settleError) {
-    if (failureOf(settleError)?.type !== 'FENCED') throw settleError;
-  }
-  return { next: 'rest' };
-}
-
-function failureOf(error: unknown): ApplicationFailure | null {
+function failureOf(error: unknown): { code: string; detail: string } | null {
   const cause = error instanceof ActivityFailure ? error.cause : error;
-  if (cause instanceof ApplicationFailure) return cause;
-  return error instanceof ActivityFailure
-    ? ApplicationFailure.create({ type: 'UNAVAILABLE', message: error.message })
-    : null;
+  if (cause instanceof ApplicationFailure) {
+    return { code: cause.type ?? 'INTERNAL', detail: cause.message };
+  }
+  return error instanceof ActivityFailure ? { code: 'UNAVAILABLE', detail: error.message } : null;
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
 }
 
 /** What the Temporal UI shows of the last pass: counts and phases, never content. */

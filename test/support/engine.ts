@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PassOutcome, PassToken } from '../../activities/contract.ts';
 import { createSteps } from '../../activities/create-activities.ts';
+import { runSmallPass } from '../../activities/small-pass.ts';
 import {
   createConnectorPool,
   createConnectorRegistry,
@@ -12,7 +13,6 @@ import {
 } from '../../connectors/contract.ts';
 import { systemClock, type Clock } from '../../domain/clock.ts';
 import type { Caller } from '../../domain/context.ts';
-import { toAppError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
@@ -88,63 +88,25 @@ export async function createTestEngine(options: {
     wake: () => Promise.resolve(),
   });
 
-  async function pass(link: Link): Promise<PassResult> {
-    await allShown(database);
-    const begun = await steps.begin({ tenant: TENANT, linkId: link.id, trigger: 'test' });
-    const nothing = {
-      counters: { ...NO_COUNTS },
-      guard: null,
-      error: null,
-      inDoubt: 0,
-      stale: 0,
-      heldBack: false,
-    };
-    if (begun.status === 'refused') return { ...nothing, status: 'refused' };
-    try {
-      return await runSteps(begun.pass);
-    } catch (thrown) {
-      const { code, message } = toAppError(thrown);
-      if (code === 'INTERNAL') throw thrown;
-      const error = { code, detail: message };
-      await steps.settle(begun.pass, {
-        status: 'failed',
-        counters: { ...NO_COUNTS },
-        phases: {},
-        guard: null,
-        error,
-      });
-      return { ...nothing, status: 'failed', error };
-    }
+  /** A fault nobody has a code for stands for a crash: nothing is recorded of it. */
+  async function settleUnlessCrashed(token: PassToken, outcome: PassOutcome): Promise<void> {
+    if (outcome.error?.code === 'INTERNAL') throw new Error(outcome.error.detail);
+    await steps.settle(token, outcome);
   }
 
-  async function runSteps(token: PassToken): Promise<PassResult> {
-    const isLook = token.mode === 'look';
-    const observed = isLook ? await steps.observe(token, NO_LIFE) : null;
-    const planned = observed?.hasWork ? await steps.plan(token, NO_LIFE) : null;
-    const mayExecute = !planned?.guard && (!isLook || (planned?.planned ?? 0) > 0);
-    const executed = mayExecute ? await steps.execute(token, NO_LIFE) : null;
-    const counters: RunCounters = {
-      ...NO_COUNTS,
-      observed: observed?.observed ?? 0,
-      changedHub: observed?.changedHub ?? 0,
-      changedRemote: observed?.changedRemote ?? 0,
-      echo: observed?.echo ?? 0,
-      planned: planned?.planned ?? 0,
-      merged: planned?.merged ?? 0,
-      conflicts: planned?.conflicts ?? 0,
-      quarantined: (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
-      applied: executed?.applied ?? 0,
-      deletedHub: executed?.deletedHub ?? 0,
-      deletedRemote: executed?.deletedRemote ?? 0,
-    };
-    const status = planned?.guard ? ('parked' as const) : ('settled' as const);
-    const guard = planned?.guard ?? null;
-    await steps.settle(token, { status, counters, phases: {}, guard, error: null });
+  async function pass(link: Link): Promise<PassResult> {
+    await allShown(database);
+    const done = await runSmallPass(
+      { ...steps, settle: settleUnlessCrashed },
+      { tenant: TENANT, linkId: link.id, trigger: 'test' },
+      { life: NO_LIFE, limits: { maxWrites: Infinity, budgetMs: 600_000 } },
+    );
+    const nothing = { counters: { ...NO_COUNTS }, guard: null, error: null };
+    const quiet = { ...nothing, inDoubt: 0, stale: 0, heldBack: false };
+    if (done.status !== 'done') return { ...quiet, status: 'refused' };
+    const { observed, executed } = done.parts;
     return {
-      status,
-      counters,
-      guard,
-      error: null,
+      ...done.outcome,
       inDoubt: observed?.inDoubt ?? 0,
       stale: executed?.stale ?? 0,
       heldBack: observed?.heldBack ?? false,

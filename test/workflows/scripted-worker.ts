@@ -12,6 +12,7 @@ import type {
   Planned,
   SyncActivities,
 } from '../../activities/contract.ts';
+import { runSmallPass } from '../../activities/small-pass.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import type { LinkId, RunId, TenantId } from '../../domain/ids.ts';
 import { createLinkWaker } from '../../workers/link-waker.ts';
@@ -36,7 +37,7 @@ export interface ScriptedWorker {
   readonly client: Client;
   readonly taskQueue: string;
   /** A link of its own, whose activities do what the script says. */
-  link(script?: Partial<SyncActivities>): ScriptedLink;
+  link(script?: Partial<Script>): ScriptedLink;
   close(): Promise<void>;
 }
 
@@ -68,6 +69,7 @@ export const PARKED: Planned = {
 };
 export const EXECUTED = { applied: 2, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
 
+const NO_LIFE = { heartbeat: () => undefined, signal: new AbortController().signal };
 const TENANT = 'default' as TenantId;
 const WITHIN = { timeoutMs: 20_000, everyMs: 10 };
 /** In place of `pid@host`: recorded histories must not say where they were made. */
@@ -97,7 +99,7 @@ export async function startScriptedWorker(): Promise<ScriptedWorker> {
   const running = worker.run();
   const handles: WorkflowHandle[] = [];
 
-  function link(script: Partial<SyncActivities> = {}): ScriptedLink {
+  function link(script: Partial<Script> = {}): ScriptedLink {
     const linkId = randomUUID() as LinkId;
     const calls: Call[] = [];
     const handle = client.workflow.getHandle(syncWorkflowId(TENANT, linkId));
@@ -135,8 +137,11 @@ export async function startScriptedWorker(): Promise<ScriptedWorker> {
   };
 }
 
+/** The steps; the whole pass is always the real one over them. */
+type Script = Omit<SyncActivities, 'pass'>;
+
 /** Every pass begins, sees nothing, settles. */
-function defaults(): SyncActivities {
+function defaults(): Script {
   return {
     begin: async ({ tenant, linkId, trigger }) => ({
       status: 'begun',
@@ -165,7 +170,7 @@ export function tokenOf(tenant: TenantId, linkId: LinkId, trigger: string): Pass
   };
 }
 
-function recorded(script: SyncActivities, calls: Call[]): SyncActivities {
+function recorded(script: Script, calls: Call[]): SyncActivities {
   const note =
     <Args extends unknown[], Answer>(
       name: keyof SyncActivities,
@@ -175,7 +180,7 @@ function recorded(script: SyncActivities, calls: Call[]): SyncActivities {
       calls.push([name, ...args]);
       return act(...args);
     };
-  return {
+  const steps = {
     begin: note('begin', script.begin),
     observe: note('observe', script.observe),
     plan: note('plan', script.plan),
@@ -183,12 +188,15 @@ function recorded(script: SyncActivities, calls: Call[]): SyncActivities {
     settle: note('settle', script.settle),
     pulse: note('pulse', script.pulse),
   };
+  // The order of the real one; what each step answers is the script's.
+  return { ...steps, pass: (link) => runSmallPass(steps, link, { life: NO_LIFE }) };
 }
 
 /** One worker for all links of a file: each call goes to its link's script. */
 function dispatching(scripts: ReadonlyMap<string, SyncActivities>): SyncActivities {
   const of = ({ linkId }: { linkId: string }): SyncActivities => scripts.get(linkId)!;
   return {
+    pass: (link) => of(link).pass(link),
     begin: (link) => of(link).begin(link),
     observe: (pass) => of(pass).observe(pass),
     plan: (pass) => of(pass).plan(pass),

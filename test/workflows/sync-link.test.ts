@@ -1,6 +1,6 @@
-import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { Begun } from '../../activities/contract.ts';
+import { AppError } from '../../domain/errors.ts';
 import { PROGRESS_QUERY, type SyncProgress } from '../../workflows/contract.ts';
 import {
   CHANGED,
@@ -137,11 +137,7 @@ it('settles a pass whose step failed as failed, with the code, and lives on', as
   const link = worker.link({
     observe: async () => {
       if (!isOut) return QUIET;
-      throw ApplicationFailure.create({
-        type: 'REMOTE_MALFORMED',
-        message: 'line 3',
-        nonRetryable: true,
-      });
+      throw new AppError('REMOTE_MALFORMED', 'line 3');
     },
   });
   await link.wake('interval');
@@ -158,11 +154,7 @@ it('settles a pass whose step failed as failed, with the code, and lives on', as
 it('leaves a run alone that another pass has taken over', async () => {
   const link = worker.link({
     observe: async () => {
-      throw ApplicationFailure.create({
-        type: 'FENCED',
-        message: 'another pass',
-        nonRetryable: true,
-      });
+      throw new AppError('FENCED', 'another pass');
     },
   });
   await link.wake('interval');

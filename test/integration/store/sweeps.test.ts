@@ -81,7 +81,7 @@ describe('the expiry sweep', () => {
     under.clock.offsetMs = 11_000;
     await under.admin('DELETE FROM outbox');
     await under.store.sweeps.expireContexts(100);
-    const refs = await under.store.outbox.listeners(await under.store.outbox.claim(10));
+    const { links: refs } = await under.store.outbox.claim(10);
     expect(refs).toEqual([{ tenant: TENANT, linkId: link.id }]);
   });
 });

@@ -11,13 +11,15 @@ function createOutbox() {
   const waiting: OutboxMessage[] = [];
   const done: string[] = [];
   const outbox: Outbox = {
-    claim: async (limit) => waiting.splice(0, limit),
-    done: async (ids) => void done.push(...ids),
-    listeners: async (messages) =>
-      messages.map((message): LinkRef => ({
+    claim: async (limit) => {
+      const messages = waiting.splice(0, limit);
+      const links = messages.map((message): LinkRef => ({
         tenant: TENANT,
         linkId: ('linkId' in message.payload ? message.payload.linkId : '') as LinkId,
-      })),
+      }));
+      return { messages, links };
+    },
+    done: async (ids) => void done.push(...ids),
   };
   const put = (id: string, linkId: string): void =>
     void waiting.push({ id, tenant: TENANT, topic: 'link.wake', payload: { linkId } });

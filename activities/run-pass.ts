@@ -1,0 +1,137 @@
+/**
+ * The order of one pass: look, plan, execute, settle. It is conducted twice: inside one activity
+ * while the pass is small, by the workflow with an activity per step when it is not. So nothing
+ * here does I/O, and nothing here may differ from one replay to the next.
+ */
+import type { Executed, Observed, PassOutcome, PassToken, Planned } from './contract.ts';
+
+/** What a pass has found out and done so far. */
+export interface PassParts {
+  readonly observed: Observed | null;
+  readonly planned: Planned | null;
+  readonly executed: Executed | null;
+}
+
+export const NOTHING_YET: PassParts = { observed: null, planned: null, executed: null };
+
+export interface Conductor {
+  observe(pass: PassToken): Promise<Observed>;
+  plan(pass: PassToken): Promise<Planned>;
+  /** `writes`: ops to execute; Infinity where nobody has counted (an approved plan). */
+  execute(pass: PassToken, writes: number): Promise<Executed>;
+  settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  /** Told of each phase as it begins. */
+  enter(phase: string): void;
+  /** What a step threw, as the run records it; null: not the run's to record, thrown on. */
+  faultOf(error: unknown): { readonly code: string; readonly detail: string } | null;
+  /** Whether so many writes are to be done here and now; if not, the pass is handed over. */
+  mayExecute(writes: number): boolean;
+}
+
+export type PassEnd =
+  | { readonly status: 'done'; readonly outcome: PassOutcome; readonly parts: PassParts }
+  | { readonly status: 'handed-over'; readonly parts: PassParts };
+
+interface Course {
+  pass: PassToken;
+  parts: PassParts;
+  readonly marks: { phase: string; at: number }[];
+}
+
+/** Takes a begun pass to its end, from what is known of it so far. @throws what `faultOf` will not have */
+export async function runPass(
+  conductor: Conductor,
+  pass: PassToken,
+  known: PassParts = NOTHING_YET,
+): Promise<PassEnd> {
+  const course: Course = { pass, parts: known, marks: [] };
+  try {
+    if (!(await lookAndAct(conductor, course)))
+      return { status: 'handed-over', parts: course.parts };
+    enter(conductor, course, 'settle');
+    const outcome = outcomeOf(course, null);
+    await conductor.settle(course.pass, outcome);
+    return { status: 'done', outcome, parts: course.parts };
+  } catch (error) {
+    const fault = conductor.faultOf(error);
+    if (!fault) throw error;
+    return recordFailure(conductor, course, fault);
+  }
+}
+
+/** Answers false where the pass is to be handed over. */
+async function lookAndAct(conductor: Conductor, course: Course): Promise<boolean> {
+  if (course.pass.mode === 'look') await look(conductor, course);
+  const { planned, executed } = course.parts;
+  const writes = course.pass.mode === 'approved' ? Infinity : (planned?.planned ?? 0);
+  if (writes === 0 || planned?.guard || executed) return true;
+  if (!conductor.mayExecute(writes)) return false;
+  enter(conductor, course, 'execute');
+  const done = await conductor.execute(course.pass, writes);
+  course.parts = { ...course.parts, executed: done };
+  course.pass = { ...course.pass, fence: done.fence };
+  return true;
+}
+
+async function look(conductor: Conductor, course: Course): Promise<void> {
+  if (!course.parts.observed) {
+    enter(conductor, course, 'observe');
+    course.parts = { ...course.parts, observed: await conductor.observe(course.pass) };
+  }
+  if (course.parts.observed?.hasWork && !course.parts.planned) {
+    enter(conductor, course, 'plan');
+    course.parts = { ...course.parts, planned: await conductor.plan(course.pass) };
+  }
+}
+
+function enter(conductor: Conductor, course: Course, phase: string): void {
+  conductor.enter(phase);
+  course.marks.push({ phase, at: Date.now() });
+}
+
+async function recordFailure(
+  conductor: Conductor,
+  course: Course,
+  error: { readonly code: string; readonly detail: string },
+): Promise<PassEnd> {
+  const outcome = outcomeOf(course, error);
+  const end: PassEnd = { status: 'done', outcome, parts: course.parts };
+  // Whoever took over the link closes the run; we have lost the right to.
+  if (error.code === 'FENCED') return end;
+  try {
+    await conductor.settle(course.pass, outcome);
+  } catch (settleError) {
+    if (conductor.faultOf(settleError)?.code !== 'FENCED') throw settleError;
+  }
+  return end;
+}
+
+function outcomeOf({ parts, marks }: Course, error: PassOutcome['error']): PassOutcome {
+  const { observed, planned, executed } = parts;
+  const guard = error ? null : (planned?.guard ?? null);
+  return {
+    status: error ? 'failed' : guard ? 'parked' : 'settled',
+    counters: {
+      observed: observed?.observed ?? 0,
+      changedHub: observed?.changedHub ?? 0,
+      changedRemote: observed?.changedRemote ?? 0,
+      planned: planned?.planned ?? 0,
+      applied: executed?.applied ?? 0,
+      echo: observed?.echo ?? 0,
+      merged: planned?.merged ?? 0,
+      conflicts: planned?.conflicts ?? 0,
+      quarantined: (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
+      deletedHub: executed?.deletedHub ?? 0,
+      deletedRemote: executed?.deletedRemote ?? 0,
+      skipped: (planned?.skipped ?? 0) + (executed?.stale ?? 0),
+    },
+    phases: phasesOf(marks),
+    guard,
+    error,
+  };
+}
+
+function phasesOf(marks: readonly { phase: string; at: number }[]): Record<string, number> {
+  const ends = [...marks.slice(1).map((mark) => mark.at), Date.now()];
+  return Object.fromEntries(marks.map((mark, nth) => [mark.phase, ends[nth]! - mark.at]));
+}
