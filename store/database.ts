@@ -91,6 +91,9 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
   ): Promise<T> {
     const client = await pool.connect();
     let broken: Error | undefined;
+    // A connection may break between two statements; nobody else listens while it is ours.
+    const onBroken = (error: Error): void => void (broken = error);
+    client.on('error', onBroken);
     try {
       // One message: a transaction costs one round trip more than its statements, not three.
       const results = (await client.query(begin)) as unknown as pg.QueryResult<Row>[];
@@ -109,6 +112,7 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
       });
       throw error;
     } finally {
+      client.off('error', onBroken);
       client.release(broken);
     }
   }

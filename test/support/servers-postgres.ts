@@ -18,6 +18,8 @@ export interface TestPostgres {
   /** URL of a superuser on the database `postgres`. */
   readonly url: string;
   stop(): Promise<void>;
+  /** An orderly stop, and a start on the same data and port. */
+  restart(): Promise<void>;
 }
 
 export interface StartTestPostgresOptions {
@@ -63,17 +65,34 @@ export async function startTestPostgres(
   if (runAs !== null) chownSync(options.folder, runAs.uid, runAs.gid);
   options.tell('starting', `making a throw-away Postgres cluster (${bin})`);
   await makeCluster(bin, data, runAs);
-  return run(bin, data, runAs, options);
+  let server = await run({ bin, data, runAs, port: 0 }, options);
+  return {
+    url: server.url,
+    // SIGQUIT is Postgres's immediate stop: nothing here is worth a checkpoint.
+    stop: () => server.stop('SIGQUIT'),
+    async restart() {
+      await server.stop('SIGINT');
+      server = await run({ bin, data, runAs, port: Number(new URL(server.url).port) }, options);
+    },
+  };
+}
+
+interface RunningPostgres {
+  readonly url: string;
+  stop(signal: NodeJS.Signals): Promise<void>;
 }
 
 function run(
-  bin: string,
-  data: string,
-  runAs: User | null,
+  {
+    bin,
+    data,
+    runAs,
+    port: preferredPort,
+  }: { bin: string; data: string; runAs: User | null; port: number },
   options: StartTestPostgresOptions,
-): Promise<TestPostgres> {
+): Promise<RunningPostgres> {
   return startOnPort({
-    preferredPort: 0,
+    preferredPort,
     alsoOffset: 0,
     graceMs: STOP_MS,
     start: (port) =>
@@ -94,8 +113,7 @@ function run(
       const givenUp = (): string | null => (child.hasEnded() ? 'it ended at once' : null);
       const detail = await waitUntil(look, { timeoutMs: START_MS, everyMs: 100, givenUp });
       options.tell('ready', `Postgres on ${LOOPBACK}:${port} (${detail})`);
-      // SIGQUIT is Postgres's immediate stop: nothing here is worth a checkpoint.
-      return { url, stop: () => child.stop(STOP_MS, 'SIGQUIT') };
+      return { url, stop: (signal) => child.stop(STOP_MS, signal) };
     },
   });
 }

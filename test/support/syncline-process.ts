@@ -24,6 +24,8 @@ const STOP_MS = 35_000;
 export interface SynclineOptions {
   /** Whether it runs when this resolves. Default true. */
   readonly isStarted?: boolean;
+  /** Gives the process another way to its database (and to nothing else of this test). */
+  readonly databaseDoor?: (url: string) => Promise<string>;
   /** More of `context.yaml`, over what {@link startSyncline} writes; by top-level key. */
   readonly config?: JsonObject;
 }
@@ -44,6 +46,8 @@ export interface SynclineProcess {
   startToEnd(): Promise<{ readonly ended: string; readonly said: string }>;
   /** SIGKILL to the process itself; nothing of it gets to say goodbye. */
   kill(): Promise<void>;
+  /** Resolves once the process that was started last has ended, however. */
+  ended(): Promise<void>;
   /** After {@link kill}: when the memory servers it had started have ended, too. */
   whenGone(): Promise<void>;
   /** SIGTERM; answers how it ended, e.g. `exit code 0`. */
@@ -62,6 +66,7 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     choosePort(0),
   ]);
   await migrate(database.url);
+  const databaseUrl = (await options.databaseDoor?.(database.url)) ?? database.url;
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'syncline-e2e-')));
   const redis = testRedis();
   const temporal = testTemporal();
@@ -76,7 +81,7 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     stringify({
       home,
       api: { port },
-      database: { url: database.url, pool: { max: 8 } },
+      database: { url: databaseUrl, pool: { max: 8 } },
       redis: { url: redis.url, prefix: redis.prefix },
       temporal: { address: temporal.address, taskQueue: temporal.taskQueue },
       connectors: { fileRoots: [folder], stdioAllow: [process.execPath] },
@@ -124,6 +129,9 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
       if (!child || child.hasEnded()) return;
       process.kill(child.pid, 'SIGKILL');
       await child.ended;
+    },
+    async ended() {
+      await child?.ended;
     },
     whenGone: async () => {
       const group = child?.pid;
