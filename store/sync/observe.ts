@@ -333,9 +333,9 @@ RETURNING i.remote_id`;
 const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
 
 // An id nobody has recorded: a hub item the remote was never asked about, met under the id the
-// remote gave it, else an item of its own.
+// remote gave it; an item the remote had under another id, which is gone; else an item of its own.
 const INSERT_SEEN = `
-WITH met AS (${updateSeen(`i.key = s.key AND i.remote_status = 'unknown'`)})
+WITH met AS (${updateSeen(`i.key = s.key AND i.remote_status IN ('unknown', 'absent')`)})
 INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
   remote_hash, remote_changed_at, fault, dirty, dirty_since)
 SELECT current_setting('app.tenant'), s.link_id,
@@ -404,6 +404,28 @@ WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
   AND remote_id NOT IN (SELECT unnest($2::text[]))
 RETURNING remote_status`;
 
+// A scan shows a new id before it can tell that the old one is gone: the newcomer had to take the
+// spare key, and gives what was seen of it back to the item it is.
+const REUNITE = `
+WITH pairs AS (
+  SELECT o.key AS key, n.key AS spare_key FROM sync_items o JOIN sync_items n
+    ON n.tenant_id = o.tenant_id AND n.link_id = o.link_id AND starts_with(n.key, o.key || '~')
+      AND length(n.key) = length(o.key) + 9
+  WHERE o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.dirty
+    AND o.remote_status = 'absent' AND o.base_hub_hash IS NOT NULL
+    AND n.dirty AND n.remote_status = 'present' AND n.base_hub_hash IS NULL
+    AND NOT EXISTS (SELECT 1 FROM contexts c
+      WHERE c.tenant_id = n.tenant_id AND c.key = n.key AND NOT c.deleted)
+), spare AS (
+  DELETE FROM sync_items n USING pairs p
+  WHERE n.tenant_id = current_setting('app.tenant') AND n.link_id = $1 AND n.key = p.spare_key
+  RETURNING p.key, n.remote_id, n.remote_hash, n.remote_version, n.remote_changed_at
+)
+UPDATE sync_items o SET remote_id = s.remote_id, remote_status = 'present', missing_scans = 0,
+  remote_hash = s.remote_hash, remote_version = s.remote_version, remote_changed_at = s.remote_changed_at
+FROM spare s WHERE o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.key = s.key
+RETURNING o.key`;
+
 // One statement, three updates of rows apart. Whether there is work is read as it was before them,
 // which is the same: none of them makes an item dirty.
 const COMPLETE = `
@@ -454,6 +476,7 @@ export async function completeObservation(
       : [];
     const gone = missing.filter((row) => row.remote_status === 'absent').length;
     const inDoubt = missing.length - gone;
+    if (gone > 0) await tx.query(REUNITE, [ref.linkId]);
     const [found] = await tx.query<{ hasWork: boolean }>(COMPLETE, [
       ref.linkId,
       end.seenIds ?? [],

@@ -18,7 +18,7 @@ import type { JsonObject } from '../../domain/json.ts';
 import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import { migrate } from '../../main/migrate.ts';
-import type { NewLink } from '../../store/contract.ts';
+import type { NewLink, SyncStore } from '../../store/contract.ts';
 import { createStore, type FullStore } from '../../store/create-store.ts';
 import { createDatabase, type Database } from '../../store/database.ts';
 import { testDatabase } from './servers.ts';
@@ -57,6 +57,8 @@ export async function createTestEngine(options: {
   readonly fileRoots?: readonly string[];
   readonly stdioCommands?: readonly string[];
   readonly clock?: Clock;
+  /** Called around every call of a pass to its store; what it throws ends the pass like a crash. */
+  readonly onStoreCall?: (when: 'before' | 'after') => Promise<void> | undefined;
 }): Promise<TestEngine> {
   const where = await testDatabase();
   await migrate(where.url);
@@ -80,7 +82,7 @@ export async function createTestEngine(options: {
     log: SILENT,
   });
   const steps = createSteps({
-    sync: store.sync,
+    sync: options.onStoreCall ? watched(store.sync, options.onStoreCall) : store.sync,
     sweeps: store.sweeps,
     pool,
     clock,
@@ -145,6 +147,22 @@ export async function createTestEngine(options: {
       await where.drop();
     },
   };
+}
+
+/** The engine's store, with somebody looking on. */
+function watched(sync: SyncStore, onCall: (when: 'before' | 'after') => Promise<void> | undefined) {
+  const around = async (call: () => unknown): Promise<unknown> => {
+    await onCall('before');
+    const answer = await call();
+    await onCall('after');
+    return answer;
+  };
+  return new Proxy(sync, {
+    get(target, name, receiver) {
+      const call = Reflect.get(target, name, receiver) as (...given: unknown[]) => unknown;
+      return (...given: unknown[]) => around(() => call(...given));
+    },
+  });
 }
 
 /**

@@ -1,0 +1,10 @@
+/**
+ * `npm run test:soak [-- test files]`: the random and enumerating tests for as long as it takes
+ * (hours): many more lives, every pair of kills, the model to its full depth. Each number can be
+ * given in the environment.
+ */
+process.env['SYNCLINE_RUNS'] ??= '20000';
+process.env['SYNCLINE_KILLS'] ??= 'all';
+process.env['SYNCLINE_MODEL'] ??= 'deep';
+if (process.argv.length === 2) process.argv.push('test/statemachine', 'test/kill', 'test/model');
+await import('./run.mjs');
