@@ -2,8 +2,15 @@
  * The activities' door: what workflows may call, by type only. Everything that crosses here lands
  * in a workflow history: ids, counts and cursors, never a body.
  */
-import type { LinkId, RunId, TenantId } from '../domain/ids.ts';
-import type { GuardTrip, RunCounters } from '../domain/link.ts';
+import type { ConflictId, LinkId, RunId, TenantId } from '../domain/ids.ts';
+import type {
+  ConflictReason,
+  ConflictStatus,
+  GuardTrip,
+  PassMode,
+  ResolutionChoice,
+  RunCounters,
+} from '../domain/link.ts';
 import type { PassParts } from './run-pass.ts';
 
 /** A pass over one link, as it travels through the workflow. */
@@ -14,8 +21,10 @@ export interface PassToken {
   readonly fence: string;
   readonly linkName: string;
   readonly trigger: string;
-  readonly mode: 'look' | 'approved';
+  readonly mode: PassMode;
   readonly isRequested: boolean;
+  /** Whether another run that was asked for waits for its turn. */
+  readonly othersWait?: boolean;
   /** True for the first observation of an epoch: it may be large. */
   readonly isBaseline: boolean;
   readonly startedAtMs: number;
@@ -23,7 +32,7 @@ export interface PassToken {
 
 export type Begun =
   | { readonly status: 'begun'; readonly pass: PassToken }
-  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' };
+  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' | 'resting' };
 
 export interface Observed {
   readonly observed: number;
@@ -62,12 +71,20 @@ export interface Executed {
 }
 
 export interface PassOutcome {
-  readonly status: 'settled' | 'parked' | 'failed';
+  readonly status: 'settled' | 'parked' | 'failed' | 'planned';
   readonly counters: RunCounters;
   /** Phase → ms. */
   readonly phases: Readonly<Record<string, number>>;
   readonly guard: GuardTrip | null;
-  readonly error: { readonly code: string; readonly detail: string } | null;
+  readonly error: PassFault | null;
+}
+
+/** Why a pass failed. */
+export interface PassFault {
+  readonly code: string;
+  readonly detail: string;
+  /** How long the remote asked to be left alone, ms. */
+  readonly retryAfterMs?: number;
 }
 
 /** A pass that was begun, and how far it came in one go. */
@@ -82,6 +99,49 @@ export type SmallPass =
   /** Too large for one local activity: the workflow goes on from `parts`. */
   | { readonly status: 'handed-over'; readonly pass: PassToken; readonly parts: PassParts };
 
+/** How a conflict stands, for its workflow: no content. */
+export interface ConflictView {
+  readonly status: ConflictStatus | 'gone';
+  readonly linkName: string | null;
+  readonly reason: ConflictReason | null;
+  /** How many places are contested. */
+  readonly places: number;
+  readonly revision: number;
+  readonly dueAt: string | null;
+  /** Milliseconds until then; null: it waits for a person. */
+  readonly dueInMs: number | null;
+  /** The strategy that decides when it is due. */
+  readonly fallback: string | null;
+  /** The link is paused: nothing is decided by itself. */
+  readonly isHeld: boolean;
+}
+
+/** A person's decision as it travels through Temporal: a value goes by the hash it is stored under. */
+export interface ConflictDecision {
+  readonly choice: ResolutionChoice;
+  readonly valueHash?: string;
+  readonly by?: string;
+  readonly ifRevision?: number;
+}
+
+/** What became of a fallback. `moved`: the sides changed and no pass has looked yet. */
+export interface FallbackEnd {
+  readonly status: 'resolved' | 'ended' | 'not-yet' | 'moved' | 'undecided';
+}
+
+export interface ConflictActivities {
+  lookAtConflict(ref: ConflictInput): Promise<ConflictView>;
+  /** Fails with the store's code (CONFLICT_MOVED, VALIDATION, …) when it is refused. */
+  resolveConflict(ref: ConflictInput, decision: ConflictDecision): Promise<ConflictView>;
+  /** Lets the link's fallback decide, if the conflict is due. */
+  applyFallback(ref: ConflictInput): Promise<FallbackEnd>;
+}
+
+export interface ConflictInput {
+  readonly tenant: TenantId;
+  readonly conflictId: ConflictId;
+}
+
 export interface SyncActivities {
   /** A whole pass, unless it turns out large. */
   pass(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<SmallPass>;
@@ -95,6 +155,6 @@ export interface SyncActivities {
   execute(pass: PassToken): Promise<Executed>;
   /** Closes the pass and records its outcome. */
   settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
-  /** Signals every link whose time has come. Answers how many. */
+  /** Wakes every due link that has something to do, as far as there are places. Answers how many. */
   pulse(): Promise<{ woken: number }>;
 }

@@ -1,25 +1,30 @@
 /** Makes the activities from their dependencies; each is thin: open the scope, do the step, translate errors. */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Clock } from '../domain/clock.ts';
-import { toAppError } from '../domain/errors.ts';
+import { retryAfterMsOf, toAppError } from '../domain/errors.ts';
 import type { IdSource, RunId } from '../domain/ids.ts';
 import type { LinkRef, Sweeps, SyncStore } from '../store/contract.ts';
 import type { ConnectorPool } from '../connectors/contract.ts';
 import type { PassOutcome, PassToken, SyncActivities } from './contract.ts';
+import { observeAnew } from './audit.ts';
 import { execute, finishIntents } from './execute.ts';
+import { createBodyWork } from './compute/body-work.ts';
+import type { Threads } from './compute/threads.ts';
 import { observe } from './observe.ts';
 import { createOpenPasses, openScope } from './pass-scope.ts';
 import { plan } from './plan.ts';
+import { runPulse, type PulseDeps } from './pulse.ts';
 import { runSmallPass } from './small-pass.ts';
+import { planUndo } from './undo.ts';
 
-/** Links one pulse wakes at most; the rest is due at the next. */
-const MAX_DUE = 200;
 const HEARTBEAT_EVERY_MS = 1_000;
 
-export interface ActivityDeps {
+export interface ActivityDeps extends Pick<PulseDeps, 'pace' | 'isWatched' | 'log'> {
   readonly sync: SyncStore;
   readonly sweeps: Sweeps;
   readonly pool: ConnectorPool;
+  /** Where large bodies are worked on; without them, on the event loop. */
+  readonly threads?: Threads;
   readonly clock: Clock;
   readonly newId: IdSource;
   /** Makes a link's workflow look, now. */
@@ -37,27 +42,35 @@ export interface StepLife {
 /** The engine's steps, callable with or without Temporal (tests and benchmarks call them directly). */
 export function createSteps(given: ActivityDeps) {
   const openPasses = createOpenPasses();
-  const deps = { ...given, openPasses };
+  const deps = { ...given, openPasses, work: createBodyWork(given.threads ?? null) };
   return {
     async begin(link: LinkRef & { trigger: string }) {
       const newRunId = deps.newId() as RunId;
-      const result = await deps.sync.beginPass({ ...link, newRunId });
+      const connectorVersion = (kind: string) => versionOf(deps.pool, kind);
+      const result = await deps.sync.beginPass({ ...link, newRunId, connectorVersion });
       if (result.status === 'refused') return result;
       openPasses.keep(result.pass);
-      const { ref, trigger, mode, isRequested, remoteCursor } = result.pass;
+      const { ref, trigger, mode, isRequested, othersWait, remoteCursor } = result.pass;
       const pass: PassToken = {
         ...ref,
         linkName: result.pass.link.name,
         trigger,
         mode,
         isRequested,
+        othersWait,
         isBaseline: remoteCursor === null,
         startedAtMs: deps.clock.now(),
       };
       return { status: 'begun' as const, pass };
     },
-    observe: async (pass: PassToken, life: StepLife) => observe(await openScope(deps, pass, life)),
-    plan: async (pass: PassToken, life: StepLife) => plan(await openScope(deps, pass, life), pass),
+    async observe(pass: PassToken, life: StepLife) {
+      const scope = await openScope(deps, pass, life);
+      return pass.mode === 'audit' ? observeAnew(scope) : observe(scope);
+    },
+    async plan(pass: PassToken, life: StepLife) {
+      const scope = await openScope(deps, pass, life);
+      return pass.mode === 'undo' ? planUndo(scope) : plan(scope, pass);
+    },
     async execute(pass: PassToken, life: StepLife) {
       return execute(await openScope(deps, pass, life));
     },
@@ -70,9 +83,12 @@ export function createSteps(given: ActivityDeps) {
     async settle(pass: PassToken, outcome: PassOutcome) {
       const { tenant, linkId, runId, fence } = pass;
       const isNotable = pass.isRequested || outcome.status !== 'settled' || hasNews(outcome);
+      if (pass.mode === 'audit' && outcome.status === 'settled') {
+        await deps.sync.proveEqual({ tenant, linkId, runId, fence }, deps.clock.now());
+      }
       await deps.sync.finishPass(
         { tenant, linkId, runId, fence },
-        { ...outcome, trigger: pass.trigger, isNotable },
+        { ...outcome, mode: pass.mode, trigger: pass.trigger, isNotable },
       );
       openPasses.forget(pass);
       if (outcome.error?.code === 'CONNECTOR_UNREACHABLE') await deps.pool.drop(tenant, linkId);
@@ -80,11 +96,18 @@ export function createSteps(given: ActivityDeps) {
     },
     takeOver: (pass: PassToken) => deps.sync.takeOver(pass),
     async pulse() {
-      const due = await deps.sweeps.takeDueLinks(MAX_DUE);
-      await Promise.all(due.map((link) => deps.wake(link, 'interval')));
-      return { woken: due.length };
+      return runPulse(deps);
     },
   };
+}
+
+/** Version of a connector's mapping; null where this process does not have the connector. */
+function versionOf(pool: ConnectorPool, kind: string): number | null {
+  try {
+    return pool.typeOf(kind).version;
+  } catch {
+    return null;
+  }
 }
 
 function hasNews({ counters }: PassOutcome): boolean {
@@ -136,8 +159,14 @@ async function translated<T>(step: () => Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (error) {
-    const { code, message } = toAppError(error);
+    const fault = toAppError(error);
+    const { code, message } = fault;
     // Only a server of ours that is out is worth the same call again; the rest is the run's to judge.
-    throw ApplicationFailure.create({ type: code, message, nonRetryable: code !== 'UNAVAILABLE' });
+    throw ApplicationFailure.create({
+      type: code,
+      message,
+      nonRetryable: code !== 'UNAVAILABLE',
+      details: [{ retryAfterMs: retryAfterMsOf(fault) }],
+    });
   }
 }

@@ -4,38 +4,72 @@
  */
 import type { ApplyOutcome, RemoteEntry, RemoteOp } from '../connectors/contract.ts';
 import { AppError } from '../domain/errors.ts';
-import type { Hash } from '../domain/hash.ts';
-import type { JsonObject } from '../domain/json.ts';
-import {
-  encodeBody,
-  type Body,
-  type ClaimedOp,
-  type OpResult,
-  type Settled,
-} from '../store/contract.ts';
+import type { Json } from '../domain/json.ts';
+import type { OpAnswer } from '../domain/op.ts';
+import { type Body, type ClaimedOp, type OpResult, type Settled } from '../store/contract.ts';
+import { answerFromRead, recoveryOf, type Found } from '../sync/recover.ts';
+import { settleOp } from '../sync/settle.ts';
 import type { Executed } from './contract.ts';
+import { overlapping } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
 
 /** Most ops of one batch (03-sync, Temporal limits: ≤ 500 items). */
 const MAX_BATCH = 500;
 
+/** Most plain creates settled by one statement; they carry no bodies through this process. */
+const MAX_CREATES = 1_000;
+
+type Totals = { -readonly [Name in keyof Omit<Executed, 'fence'>]: number };
+
+/** Each batch is settled while the next one is claimed and written to the remote. */
 export async function execute(scope: PassScope): Promise<Executed> {
-  const totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
+  const totals: Totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
   const limit = Math.min(MAX_BATCH, scope.connector.capabilities.maxBatch);
-  for (let after = 0, isLast = false; !isLast;) {
-    const batch = await scope.sync.claimOps(scope.ref, { after, limit });
-    const results = await applyBatch(scope, batch.ops);
-    const settled = await settle(scope, results);
-    totals.applied += settled.applied;
-    totals.stale += settled.stale + batch.stale;
-    totals.failed += settled.failed;
-    totals.deletedHub += deletesDone(results, 'hub');
-    totals.deletedRemote += deletesDone(results, 'remote');
-    after = batch.last;
-    isLast = batch.isLast;
+  await overlapping(async (overlap) => {
+    for (let after = 0, isLast = false, isFirst = true; !isLast; isFirst = false) {
+      const batch = await scope.sync.claimOps(scope.ref, { after, limit });
+      totals.stale += batch.stale;
+      const results = await applyBatch(scope, batch.ops);
+      await overlap.start(async () => addUp(totals, results, await settle(scope, results)));
+      ({ last: after, isLast } = batch);
+      scope.heartbeat();
+      // A large run is mostly creates, or has none: its first batch tells.
+      if (isFirst && !isLast && batch.ops.some(isHubCreate)) {
+        const created = await settleCreates(scope, after);
+        totals.applied += created;
+      }
+    }
+  });
+  return { ...totals, fence: scope.ref.fence };
+}
+
+function addUp(totals: Totals, results: readonly OpResult[], settled: Settled): void {
+  totals.applied += settled.applied;
+  totals.stale += settled.stale;
+  totals.failed += settled.failed;
+  totals.deletedHub += deletesDone(results, 'hub');
+  totals.deletedRemote += deletesDone(results, 'remote');
+}
+
+function isHubCreate(op: ClaimedOp): boolean {
+  return op.side === 'hub' && op.action === 'create' && op.hubVersion === 0;
+}
+
+/** Settles the plain creates among the ops that follow; the others stay for their turn. */
+async function settleCreates(scope: PassScope, from: number): Promise<number> {
+  let settled = 0;
+  for (let after = from, isLast = false; !isLast;) {
+    const batch = await scope.sync.settleCreates(scope.ref, {
+      after,
+      limit: MAX_CREATES,
+      linkName: scope.link.name,
+      at: new Date(scope.clock.now()),
+    });
+    settled += batch.settled;
+    ({ last: after, isLast } = batch);
     scope.heartbeat();
   }
-  return { ...totals, fence: scope.ref.fence };
+  return settled;
 }
 
 function deletesDone(results: readonly OpResult[], side: ClaimedOp['side']): number {
@@ -48,6 +82,7 @@ async function settle(scope: PassScope, results: readonly OpResult[]): Promise<S
   if (results.length === 0) return { applied: 0, stale: 0, failed: 0, wroteHub: false };
   return scope.sync.settleOps(scope.ref, {
     results,
+    settleOp,
     linkName: scope.link.name,
     at: new Date(scope.clock.now()),
   });
@@ -65,29 +100,29 @@ async function applyBatch(scope: PassScope, ops: readonly ClaimedOp[]): Promise<
   return [...local, ...remote];
 }
 
-function remoteOpOf(op: ClaimedOp): RemoteOp {
+function remoteOpOf(op: ClaimedOp): RemoteOp<Json> {
   return {
     opId: op.opId,
     action: op.remoteAfter === null ? 'delete' : op.remoteHash === null ? 'create' : 'update',
     kind: op.kind,
     remoteId: op.remoteId,
-    value: op.remoteValue as JsonObject | null,
+    value: op.remoteValue,
     expectedVersion: op.remoteVersion,
-    expectedValue: op.expectedValue as JsonObject | null,
+    expectedValue: op.expectedValue,
   };
 }
 
 async function resultOf(
   scope: PassScope,
   op: ClaimedOp,
-  outcome: ApplyOutcome | undefined,
+  outcome: ApplyOutcome<Json> | undefined,
 ): Promise<OpResult> {
   if (!outcome) throw new AppError('INTERNAL', `the connector did not answer for op ${op.opId}`);
   if (outcome.status === 'failed') {
     return { status: 'failed', op, fault: { code: outcome.code, detail: outcome.detail } };
   }
   if (outcome.status === 'moved') return movedResult(scope, op, outcome.current);
-  const body = outcome.written ? await encodeBody(outcome.written) : null;
+  const body = outcome.version === null ? null : await scope.work.encodeAnyway(outcome.written);
   return {
     status: 'applied',
     op,
@@ -95,7 +130,11 @@ async function resultOf(
   };
 }
 
-async function movedResult(scope: PassScope, op: ClaimedOp, entry: RemoteEntry): Promise<OpResult> {
+async function movedResult(
+  scope: PassScope,
+  op: ClaimedOp,
+  entry: RemoteEntry<Json>,
+): Promise<OpResult> {
   const current = await withValue(scope, entry);
   if (current.status === 'faulty') {
     return { status: 'failed', op, fault: { code: current.code, detail: current.detail } };
@@ -103,20 +142,26 @@ async function movedResult(scope: PassScope, op: ClaimedOp, entry: RemoteEntry):
   return {
     status: 'stale',
     op,
-    seen: await seenOf(current),
+    seen: await seenOf(scope, current),
     detail: 'the remote has changed since the plan',
   };
 }
 
-async function withValue(scope: PassScope, entry: RemoteEntry): Promise<RemoteEntry> {
+async function withValue(scope: PassScope, entry: RemoteEntry<Json>): Promise<RemoteEntry<Json>> {
   if (entry.status !== 'present' || entry.value !== undefined) return entry;
   const [read] = await scope.connector.read([entry.remoteId], scope.signal);
   return read ?? { status: 'absent', remoteId: entry.remoteId };
 }
 
-async function seenOf(entry: RemoteEntry): Promise<{ version: string | null; body: Body | null }> {
+async function seenOf(
+  scope: PassScope,
+  entry: RemoteEntry<Json>,
+): Promise<{ version: string | null; body: Body | null }> {
   if (entry.status !== 'present') return { version: null, body: null };
-  return { version: entry.version, body: await encodeBody(entry.value ?? {}) };
+  return {
+    version: entry.version,
+    body: await scope.work.encodeAnyway(entry.value === undefined ? {} : entry.value),
+  };
 }
 
 /**
@@ -140,33 +185,46 @@ export async function finishIntents(scope: PassScope): Promise<number> {
 }
 
 async function recover(scope: PassScope, ops: readonly ClaimedOp[]): Promise<OpResult[]> {
-  if (scope.connector.capabilities.grade === 'A') return applyBatch(scope, ops);
+  if (recoveryOf(scope.connector.capabilities.grade) === 'ask') return applyBatch(scope, ops);
   const ids = ops.flatMap((op) => [op.remoteId, renamedTo(op)]).filter((id) => id !== null);
   const entries = await scope.connector.read([...new Set(ids)], scope.signal);
   const byId = new Map(entries.map((entry) => [entry.remoteId, entry]));
   return Promise.all(
-    ops.map(async (op): Promise<OpResult> => {
-      const id = renamedTo(op) ?? op.remoteId;
-      const entry = byId.get(id) ?? { status: 'absent' as const, remoteId: id };
-      if (entry.status === 'faulty') {
-        return { status: 'failed', op, fault: { code: entry.code, detail: entry.detail } };
-      }
-      const seen = await seenOf(entry);
-      if (isWhatWeMeant(op, seen.body?.hash ?? null)) {
-        return { status: 'applied', op, remote: { remoteId: id, ...seen } };
-      }
-      return {
-        status: 'stale',
-        op,
-        seen: id === op.remoteId ? seen : null,
-        detail: 'the write was interrupted',
-      };
+    ops.map((op) => {
+      const remoteId = renamedTo(op) ?? op.remoteId;
+      return recoveredResult(scope, op, byId.get(remoteId) ?? { status: 'absent', remoteId });
     }),
   );
 }
 
-function isWhatWeMeant(op: ClaimedOp, found: Hash | null): boolean {
-  return op.remoteAfter === found;
+/** What a read of the op's item tells about it. */
+async function recoveredResult(
+  scope: PassScope,
+  op: ClaimedOp,
+  entry: RemoteEntry<Json>,
+): Promise<OpResult> {
+  if (entry.status === 'faulty') {
+    const fault = { code: entry.code, detail: entry.detail };
+    return resultOfAnswer(op, answerFromRead(op, { status: 'faulty', fault }), null);
+  }
+  const { version, body } = await seenOf(scope, entry);
+  const hash = body?.hash ?? null;
+  const found: Found = { status: 'read', remoteId: entry.remoteId, version, hash };
+  return resultOfAnswer(op, answerFromRead(op, found), body);
+}
+
+/** An answer with the body it speaks of. */
+function resultOfAnswer(op: ClaimedOp, answer: OpAnswer, body: Body | null): OpResult {
+  if (answer.status === 'failed') return { ...answer, op };
+  if (answer.status === 'stale') {
+    return { ...answer, op, seen: answer.seen && { version: answer.seen.version, body } };
+  }
+  const { remote } = answer;
+  return {
+    status: 'applied',
+    op,
+    remote: remote && { remoteId: remote.remoteId, version: remote.version, body },
+  };
 }
 
 /** The id an op's item has after a rename; null when the name stays. */

@@ -2,19 +2,29 @@
  * Observing: first finish what a crash left open, then record what each side has now. Pages of the
  * remote are recorded as they come; absence counts only after the last page of a complete scan.
  */
-import type { Connector, ObservePage, RemoteEntry, RemoteItem } from '../connectors/contract.ts';
-import { AppError } from '../domain/errors.ts';
+import {
+  holdsKind,
+  type Connector,
+  type ObservePage,
+  type RemoteEntry,
+  type RemoteItem,
+} from '../connectors/contract.ts';
+import { AppError, type ErrorCode } from '../domain/errors.ts';
 import { hashText } from '../domain/hash.ts';
 import type { ContextKey, RemoteId } from '../domain/ids.ts';
-import { documentSchema, itemKey, itemName, memorySchema, type ItemKind } from '../domain/item.ts';
+import type { ItemKind } from '../domain/item.ts';
 import type { Json } from '../domain/json.ts';
-import type { Link } from '../domain/link.ts';
-import { encodeBody, type Naming, type Sighting } from '../store/contract.ts';
+import type { Naming, Sighting, StoredBody } from '../store/contract.ts';
+import { TOO_COMPLEX } from './compute/body-work.ts';
+import { createBreather } from './compute/breather.ts';
 import type { Observed } from './contract.ts';
+import { isKeyed, keyedNaming, keysOfEntry } from './item-identity.ts';
+import { overlapping, type Overlap } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
 import { finishIntents } from './execute.ts';
 
-const HUB_PAGE = 2_000;
+/** Changes looked at by one statement; the rows stay in Postgres. */
+const HUB_PAGE = 10_000;
 const NAMING_PAGE = 1_000;
 const MAX_KEY_CODE_POINTS = 512;
 
@@ -48,81 +58,113 @@ async function observeHub({
 }
 
 /** A hub item's name on the remote comes from its body; only items without one are read. */
-async function nameNewItems({ sync, ref, kinds, heartbeat }: PassScope): Promise<void> {
-  for (let after = '', isDone = false; !isDone;) {
-    const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
-    if (items.length > 0)
-      await sync.nameItems(
-        ref,
-        items.map((item) => namingOf(item, kinds)),
-      );
-    after = items.at(-1)?.key ?? after;
-    isDone = items.length < NAMING_PAGE;
-    heartbeat();
-  }
+async function nameNewItems(scope: PassScope): Promise<void> {
+  const { sync, ref, heartbeat } = scope;
+  await overlapping(async (overlap) => {
+    for (let after = '', isDone = false; !isDone;) {
+      const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
+      const namings = await Promise.all(items.map((item) => namingOf(scope, item)));
+      if (items.length > 0) await overlap.start(() => sync.nameItems(ref, namings));
+      after = items.at(-1)?.key ?? after;
+      isDone = items.length < NAMING_PAGE;
+      heartbeat();
+    }
+  });
 }
 
-function namingOf(
-  item: { key: ContextKey; kind: string | null; body: Json | null },
-  kinds: readonly ItemKind[],
-): Naming {
-  if (item.kind === null) return { key: item.key, status: 'gone' };
-  const kind: ItemKind = item.kind === 'document' ? 'document' : 'memory';
-  if (!kinds.includes(kind)) return { key: item.key, status: 'excluded' };
-  const parsed = (kind === 'memory' ? memorySchema : documentSchema).safeParse(item.body);
-  const name = itemName(kind, item.body);
-  if (parsed.success && name !== null) {
-    return { key: item.key, status: 'named', kind, remoteId: name as RemoteId };
-  }
-  const [issue] = parsed.error?.issues ?? [];
-  const where = issue ? `/${issue.path.join('/')}: ${issue.message}` : 'it has no name';
-  return {
-    key: item.key,
+async function namingOf(
+  { connector, link, work }: PassScope,
+  { key, kind: given, body }: { key: ContextKey; kind: string | null; body: StoredBody | null },
+): Promise<Naming> {
+  if (isKeyed(connector.capabilities)) return keyedNaming(link, { key, kind: given });
+  if (given === null) return { key, status: 'gone' };
+  const kind: ItemKind = given === 'document' ? 'document' : 'memory';
+  if (!holdsKind(connector.capabilities, kind)) return { key, status: 'excluded' };
+  const unfit = (code: ErrorCode, detail: string): Naming => ({
+    key,
     status: 'quarantined',
-    fault: { code: 'ITEM_INVALID', detail: `the context is not a ${kind} item (${where})` },
-  };
+    fault: { code, detail },
+  });
+  if (!body) return unfit('ITEM_INVALID', 'the body of the context is gone');
+  const judged = await work.judge({ kind, body });
+  if (judged.status === 'refused') return unfit('ITEM_TOO_COMPLEX', judged.detail);
+  const { result } = judged;
+  if (result.status === 'too-complex') return unfit('ITEM_TOO_COMPLEX', TOO_COMPLEX);
+  if (result.status === 'fit') {
+    return { key, status: 'named', kind, remoteId: result.name as RemoteId };
+  }
+  return unfit('ITEM_INVALID', `the context is not a ${kind} item (${result.where})`);
 }
 
 async function observeRemote(
   scope: PassScope,
 ): Promise<Omit<Observed, 'changedHub' | 'echo' | 'heldBack' | 'recovered'>> {
-  const { sync, ref, connector, heartbeat, signal } = scope;
-  const seenIds: RemoteId[] = [];
-  let observed = 0;
-  let changedRemote = 0;
-  let page: ObservePage;
-  let sightings: Sighting[];
-  let next: string | null = null;
-  for (;;) {
-    page = await connector.observe({ since: scope.remoteCursor, page: next, signal });
-    observed += page.entries.length;
-    for (const entry of page.entries) if (entry.status !== 'absent') seenIds.push(entry.remoteId);
-    sightings = await sight(scope, page.entries);
-    changedRemote += sightings.length;
-    next = page.nextPage;
-    heartbeat();
-    if (next === null) break;
-    await sync.recordSightings(ref, sightings);
-  }
-  if (!page.isComplete) {
+  const { sync, ref } = scope;
+  const { last, sightings, seenIds, ...seen } = await overlapping((overlap) =>
+    readRemote(scope, overlap),
+  );
+  if (!last.isComplete) {
     await sync.recordSightings(ref, sightings);
     // Without its certificate a listing proves nothing about what it does not show (P15).
-    throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', {
+    throw new AppError('SCAN_INCOMPLETE', 'the remote gave an incomplete listing', {
       retryable: true,
     });
   }
   const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
     sightings,
-    cursor: page.cursor,
-    seenIds: page.mode === 'scan' ? seenIds : null,
+    cursor: last.cursor,
+    seenIds: last.mode === 'scan' ? seenIds : null,
     scansNeeded: scope.scansNeeded,
   });
-  return { observed, changedRemote: changedRemote + gone, inDoubt, hasWork };
+  return { observed: seen.observed, changedRemote: seen.changed + gone, inDoubt, hasWork };
+}
+
+interface RemoteRead {
+  readonly last: ObservePage<Json>;
+  /** Of the last page, not recorded yet. */
+  readonly sightings: readonly Sighting[];
+  readonly seenIds: readonly RemoteId[];
+  readonly observed: number;
+  readonly changed: number;
+}
+
+/** Reads page after page; one is recorded while the next is read and encoded. */
+async function readRemote(scope: PassScope, overlap: Overlap): Promise<RemoteRead> {
+  const { sync, ref, heartbeat } = scope;
+  const seenIds: RemoteId[] = [];
+  let [observed, changed] = [0, 0];
+  let recording = new Set<RemoteId>();
+  for (let next: string | null = null; ;) {
+    const page = await observePage(scope, next);
+    observed += page.entries.length;
+    for (const entry of page.entries) if (entry.status !== 'absent') seenIds.push(entry.remoteId);
+    // What is recorded of an id is known only once the page that showed it before is recorded.
+    if (page.entries.some(({ remoteId }) => recording.has(remoteId))) await overlap.rest();
+    const sightings = await sight(scope, page.entries);
+    changed += sightings.length;
+    next = page.nextPage;
+    heartbeat();
+    if (next === null) return { last: page, sightings, seenIds, observed, changed };
+    recording = new Set(page.entries.map(({ remoteId }) => remoteId));
+    await overlap.start(() => sync.recordSightings(ref, sightings));
+  }
+}
+
+/** A remote that no longer knows our cursor is read whole instead: a scan shows all a feed would. */
+async function observePage(scope: PassScope, page: string | null): Promise<ObservePage<Json>> {
+  const { connector, remoteCursor: since, signal } = scope;
+  try {
+    return await connector.observe({ since, page, signal });
+  } catch (error) {
+    const isExpired = error instanceof AppError && error.code === 'CURSOR_EXPIRED';
+    if (!isExpired || since === null || page !== null) throw error;
+    return connector.observe({ since: null, page: null, signal });
+  }
 }
 
 /** The entries of a page that differ from what is recorded, with their bodies. */
-async function sight(scope: PassScope, entries: readonly RemoteEntry[]): Promise<Sighting[]> {
-  const { sync, ref, link, connector, signal } = scope;
+async function sight(scope: PassScope, entries: readonly RemoteEntry<Json>[]): Promise<Sighting[]> {
+  const { sync, ref, connector, signal } = scope;
   if (entries.length === 0) return [];
   // A page may hold an entry twice; the later one is the newer.
   const latest = new Map(entries.map((entry) => [entry.remoteId, entry]));
@@ -131,22 +173,27 @@ async function sight(scope: PassScope, entries: readonly RemoteEntry[]): Promise
     const recorded = known.get(entry.remoteId);
     if (entry.status === 'faulty') return recorded?.status !== 'faulty';
     if (entry.status === 'absent') return recorded !== undefined && recorded.status !== 'absent';
-    return recorded?.status !== 'present' || recorded.version !== entry.version;
+    const isKnownFaulty = recorded?.status === 'faulty' && recorded.version !== null;
+    if (recorded?.status !== 'present' && !isKnownFaulty) return true;
+    return recorded.version !== entry.version;
   });
   const complete = await withValues(connector, differing, signal);
-  return Promise.all(
-    complete.map(async (entry) => ({
-      ...(await sightingOf(link, entry)),
-      isKnown: known.has(entry.remoteId),
-    })),
-  );
+  const breathe = createBreather(scope.clock);
+  const sightings: Promise<Sighting>[] = [];
+  for (const entry of complete) {
+    await breathe();
+    const isKnown = known.has(entry.remoteId);
+    sightings.push(sightingOf(scope, entry).then((seen) => ({ ...seen, isKnown })));
+  }
+  return Promise.all(sightings);
 }
 
-async function withValues(
-  connector: Connector,
-  entries: readonly RemoteEntry[],
+/** Fills in the values a listing left out. */
+export async function withValues(
+  connector: Connector<Json>,
+  entries: readonly RemoteEntry<Json>[],
   signal: AbortSignal,
-): Promise<readonly RemoteEntry[]> {
+): Promise<readonly RemoteEntry<Json>[]> {
   const bare = entries.filter((entry) => entry.status === 'present' && entry.value === undefined);
   if (bare.length === 0) return entries;
   const read = await connector.read(
@@ -159,73 +206,41 @@ async function withValues(
 
 type Seen = Omit<Sighting, 'isKnown'>;
 
-async function sightingOf(link: Link, entry: RemoteEntry): Promise<Seen> {
-  const bare = {
-    remoteId: entry.remoteId,
-    version: null,
-    body: null,
-    changedAtMs: null,
-    fault: null,
-  };
-  if (entry.status === 'absent') {
-    return {
-      ...bare,
-      ...keysFor(link, 'memory', entry.remoteId),
-      kind: 'memory',
-      status: 'absent',
-    };
-  }
-  if (entry.status === 'faulty') {
-    const fault = { code: entry.code, detail: entry.detail };
-    return {
-      ...bare,
-      ...keysFor(link, 'memory', entry.remoteId),
-      kind: 'memory',
-      status: 'faulty',
-      fault,
-    };
-  }
-  return presentSighting(link, entry);
+/** An entry of the remote as it is recorded. */
+export async function sightingOf(scope: PassScope, entry: RemoteEntry<Json>): Promise<Seen> {
+  if (entry.status === 'present') return presentSighting(scope, entry);
+  const kind = 'memory';
+  const bare = { remoteId: entry.remoteId, kind, version: null, body: null, changedAtMs: null };
+  const keys = keysFor(scope, { remoteId: entry.remoteId, kind });
+  if (entry.status === 'absent') return { ...bare, ...keys, status: 'absent', fault: null };
+  const fault = { code: entry.code, detail: entry.detail };
+  return { ...bare, ...keys, status: 'faulty', fault };
 }
 
-async function presentSighting(link: Link, entry: RemoteItem): Promise<Seen> {
-  const value = entry.value ?? {};
-  const keys = keysFor(link, entry.kind, itemName(entry.kind, value) ?? entry.remoteId);
-  const common = {
-    remoteId: entry.remoteId,
-    ...keys,
-    kind: entry.kind,
-    changedAtMs: entry.changedAtMs ?? null,
-  };
+async function presentSighting(scope: PassScope, entry: RemoteItem<Json>): Promise<Seen> {
+  const { remoteId, kind, version, value = {} } = entry;
+  const keys = keysFor(scope, { remoteId, kind, value });
+  const common = { remoteId, ...keys, kind, changedAtMs: entry.changedAtMs ?? null };
   if ([...keys.spareKey].length > MAX_KEY_CODE_POINTS) {
     const fault = {
       code: 'INVALID_KEY',
       detail: 'the name is too long for a key under this prefix',
     };
-    return {
-      ...common,
-      ...keysFor(link, entry.kind, hashText(entry.remoteId)),
-      status: 'faulty',
-      version: null,
-      body: null,
-      fault,
-    };
+    const short = keysFor(scope, { remoteId: hashText(remoteId) as string as RemoteId, kind });
+    return { ...common, ...short, status: 'faulty', version: null, body: null, fault };
   }
-  return {
-    ...common,
-    status: 'present',
-    version: entry.version,
-    body: await encodeBody(value),
-    fault: null,
-  };
+  const encoded = await scope.work.encode(value);
+  if (encoded.status === 'refused') {
+    // The version is kept: while it stays the same, the item is not worked on again.
+    const fault = { code: 'ITEM_TOO_COMPLEX', detail: encoded.detail };
+    return { ...common, status: 'faulty', version, body: null, fault };
+  }
+  return { ...common, status: 'present', version, body: encoded.result, fault: null };
 }
 
-/** The key a remote item gets, and another for when that belongs to an item of another name. */
 function keysFor(
-  link: Link,
-  kind: ItemKind,
-  name: string,
-): { key: ContextKey; spareKey: ContextKey } {
-  const key = itemKey(link.scope.prefix, kind, name);
-  return { key, spareKey: `${key}~${hashText(name).slice(0, 8)}` as ContextKey };
+  { link, connector }: PassScope,
+  entry: Parameters<typeof keysOfEntry>[1],
+): ReturnType<typeof keysOfEntry> {
+  return keysOfEntry({ link, isByKey: isKeyed(connector.capabilities) }, entry);
 }

@@ -1,25 +1,28 @@
 /** All that the steps of one pass share: the link, its open connector, the store, the fence. */
-import type { Connector } from '../connectors/contract.ts';
+import type { Connector, ConnectorCapabilities } from '../connectors/contract.ts';
 import type { Clock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { IdSource } from '../domain/ids.ts';
-import type { ItemKind } from '../domain/item.ts';
+import type { Json } from '../domain/json.ts';
 import type { Link } from '../domain/link.ts';
 import type { PassRef, PassStart, SyncStore } from '../store/contract.ts';
 import type { ConnectorPool } from '../connectors/contract.ts';
+import type { BodyWork } from './compute/body-work.ts';
 import type { PassToken } from './contract.ts';
 
 export interface PassScope {
   readonly ref: PassRef;
   readonly link: Link;
   readonly remoteCursor: string | null;
-  readonly connector: Connector;
-  readonly kinds: readonly ItemKind[];
+  readonly connector: Connector<Json>;
+  readonly kinds: ConnectorCapabilities['kinds'];
   /** False: the pass began after every intent of the link had been settled. */
   readonly mayHaveIntents: boolean;
   /** Complete scans in a row an item must miss before it counts as gone: 2 for grade C. */
   readonly scansNeeded: number;
   readonly sync: SyncStore;
+  /** Works on bodies; large ones off the event loop. */
+  readonly work: BodyWork;
   readonly clock: Clock;
   readonly newId: IdSource;
   /** Tells Temporal that the step is alive (and learns of cancellation). */
@@ -29,6 +32,7 @@ export interface PassScope {
 
 export interface ScopeDeps {
   readonly sync: SyncStore;
+  readonly work: BodyWork;
   readonly pool: ConnectorPool;
   readonly clock: Clock;
   readonly newId: IdSource;
@@ -83,6 +87,7 @@ export async function openScope(
     kinds: capabilities.kinds,
     scansNeeded: capabilities.grade === 'C' ? 2 : 1,
     sync: deps.sync,
+    work: deps.work,
     clock: deps.clock,
     newId: deps.newId,
   };

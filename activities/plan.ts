@@ -2,23 +2,30 @@
  * Planning: every dirty item is decided by hash, bodies are read only for merges, and the result is
  * stored whole before anything is written. Then the guards judge it.
  */
+import { boundTime } from '../domain/bound-time.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ConflictId, OpId } from '../domain/ids.ts';
-import type { Json } from '../domain/json.ts';
-import type { GuardTrip, Link } from '../domain/link.ts';
-import {
-  encodeBody,
-  type Body,
-  type DirtyItem,
-  type OpenConflict,
-  type PlannedOp,
-  type PlanPage,
+import type { Link, PlannedDecision } from '../domain/link.ts';
+import type {
+  Body,
+  DirtyItem,
+  OpenConflict,
+  PlannedOp,
+  PlanPage,
+  StoredBody,
 } from '../store/contract.ts';
-import type { Decision, MergeResult, SideFact, SyncPolicy } from '../sync/contract.ts';
+import type { Decision, SideFact, SyncPolicy } from '../sync/contract.ts';
 import { decide } from '../sync/decide.ts';
-import { evaluateGuards } from '../sync/guard.ts';
-import { mergeItem, translateRemote } from '../sync/merge-item.ts';
+import { strategyAt } from '../sync/strategy-at.ts';
+import { TOO_COMPLEX } from './compute/body-work.ts';
+import { createBreather } from './compute/breather.ts';
+import type { MergedBody } from './compute/heavy-tasks.ts';
+import type { Worked } from './compute/threads.ts';
+import { LARGE_BYTES } from './compute/weigh.ts';
 import type { Planned, PassToken } from './contract.ts';
+import { withAgreedKind } from './item-identity.ts';
+import { judgePlan } from './judge-plan.ts';
+import { overlapping } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
 
 const PLAN_PAGE = 1_000;
@@ -29,8 +36,31 @@ interface Decided {
   readonly decision: Decision;
 }
 
+/** Most decisions a dry run lists besides its ops; its counts are of all. */
+const MAX_LISTED = 1_000;
+
+/** Decides every item that is to be decided, stores the plan and has the guards judge it. */
 export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> {
-  const { sync, ref } = scope;
+  const isDry = pass.mode === 'plan' || (await wouldPark(scope, pass));
+  const decisions: PlannedDecision[] = [];
+  const totals = await eachPage(scope, async (page) => {
+    await scope.sync.recordPlan(scope.ref, { page, trigger: pass.trigger, isDry });
+    if (decisions.length < MAX_LISTED) decisions.push(...decisionsOf(page));
+  });
+  if (isDry) {
+    const listed = decisions.slice(0, MAX_LISTED);
+    await scope.sync.recordDecisions(scope.ref, { trigger: pass.trigger, decisions: listed });
+  }
+  const { judged: _, ...counts } = totals;
+  return { ...counts, guard: await judgePlan(scope, totals) };
+}
+
+type Totals = Omit<Planned, 'guard'> & { readonly judged: number };
+
+async function eachPage(
+  scope: PassScope,
+  take: (page: PlanPage) => Promise<void>,
+): Promise<Totals> {
   const totals = {
     planned: 0,
     merged: 0,
@@ -41,24 +71,52 @@ export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> 
     deletesRemote: 0,
   };
   let judged = 0;
-  for (let after = '', isDone = false; !isDone;) {
-    const items = await sync.dirtyItems(ref, { after, limit: PLAN_PAGE });
-    const page = await planPage(scope, items);
-    if (items.length > 0) await sync.recordPlan(ref, { page, trigger: pass.trigger });
-    judged += items.length;
-    addUp(totals, page);
-    after = items.at(-1)?.key ?? after;
-    isDone = items.length < PLAN_PAGE;
-    scope.heartbeat();
-  }
-  const guard = await judge(scope, { ...totals, judged });
-  return { ...totals, guard };
+  await overlapping(async (overlap) => {
+    for (let after = '', isDone = false; !isDone;) {
+      const items = await scope.sync.dirtyItems(scope.ref, { after, limit: PLAN_PAGE });
+      const page = await planPage(scope, items);
+      if (items.length > 0) await overlap.start(() => take(page));
+      judged += items.length;
+      addUp(totals, page);
+      after = items.at(-1)?.key ?? after;
+      isDone = items.length < PLAN_PAGE;
+      scope.heartbeat();
+    }
+  });
+  return { ...totals, judged };
+}
+
+/**
+ * Conflicts open while a plan is recorded, so a budget for them has to be judged before: the plan is
+ * made twice on links that have one.
+ */
+async function wouldPark(scope: PassScope, pass: PassToken): Promise<boolean> {
+  if (pass.mode === 'plan' || scope.link.guards.maxConflictPercent >= 100) return false;
+  const totals = await eachPage(scope, () => Promise.resolve());
+  return (await judgePlan(scope, totals)) !== null;
+}
+
+function decisionsOf(page: PlanPage): PlannedDecision[] {
+  const plain = (decision: 'adopt' | 'forget', items: readonly DirtyItem[]) =>
+    items.map(({ key }): PlannedDecision => ({ decision, key, reason: '' }));
+  return [
+    ...page.conflicts.map(({ item, reason }): PlannedDecision => {
+      return { decision: 'conflict', key: item.key, reason };
+    }),
+    ...page.quarantined.map(({ item, fault }): PlannedDecision => {
+      return { decision: 'quarantine', key: item.key, reason: `${fault.code}: ${fault.detail}` };
+    }),
+    ...plain('adopt', page.adopted),
+    ...plain('forget', page.forgotten),
+  ];
 }
 
 /** Decides one page of items. */
 export async function planPage(scope: PassScope, items: readonly DirtyItem[]): Promise<PlanPage> {
   const policy = policyOf(scope.link);
-  const decided = items.map((item) => ({ item, decision: decide(factsOf(item), policy) }));
+  const decided = items
+    .map((item) => withAgreedKind(scope.connector.capabilities, item))
+    .map((item) => ({ item, decision: decide(factsOf(item), policy) }));
   const bodies = await scope.sync.bodiesOf(scope.ref.tenant, decided.flatMap(bodiesNeeded));
   const draft: Draft = {
     adopted: [],
@@ -69,7 +127,9 @@ export async function planPage(scope: PassScope, items: readonly DirtyItem[]): P
     ops: [],
     bodies: [],
   };
+  const breathe = createBreather(scope.clock);
   for (const { item, decision } of decided) {
+    await breathe();
     await enact(scope, { item, decision, policy, bodies, draft });
   }
   return draft;
@@ -77,7 +137,7 @@ export async function planPage(scope: PassScope, items: readonly DirtyItem[]): P
 
 interface Enacting extends Decided {
   readonly policy: SyncPolicy;
-  readonly bodies: ReadonlyMap<Hash, Json>;
+  readonly bodies: ReadonlyMap<Hash, StoredBody>;
   readonly draft: Draft;
 }
 
@@ -109,22 +169,40 @@ async function enact(scope: PassScope, work: Enacting): Promise<void> {
       return;
     case 'copy':
       if (decision.to === 'hub') await copyToHub(scope, work, decision.why);
-      else draft.ops.push(copyToRemote(scope, item, decision.why));
+      else await copyToRemote(scope, work, decision.why);
       return;
     case 'merge':
       await merge(scope, work);
   }
 }
 
-function copyToRemote(scope: PassScope, item: DirtyItem, reason: string): PlannedOp {
+async function copyToRemote(scope: PassScope, work: Enacting, reason: string): Promise<void> {
+  const { item, bodies, draft } = work;
+  const body = item.hubHash ? bodies.get(item.hubHash) : undefined;
+  // Only a large body is there: it must not stall whoever reads it on its way to the remote.
+  const worked = body ? await scope.work.judge({ kind: item.kind, body }) : null;
+  const why = worked?.status === 'refused' ? worked.detail : TOO_COMPLEX;
+  if (worked && (worked.status === 'refused' || worked.result.status === 'too-complex')) {
+    draft.quarantined.push(tooComplex(item, why));
+    return;
+  }
   const action = item.remoteHash === null ? 'create' : 'update';
-  return op(scope, { item, action, side: 'remote', reason, remoteAfter: item.hubHash });
+  draft.ops.push(op(scope, { item, action, side: 'remote', reason, remoteAfter: item.hubHash }));
+}
+
+function tooComplex(item: DirtyItem, detail: string): PlanPage['quarantined'][number] {
+  return { item, fault: { code: 'ITEM_TOO_COMPLEX', detail } };
 }
 
 /** A remote that respells what we send must not make the hub take over its spelling. */
 async function copyToHub(scope: PassScope, work: Enacting, reason: string): Promise<void> {
-  const { item, bodies, draft } = work;
-  const body = await translated(item, bodies);
+  const { item, draft } = work;
+  const worked = await translated(scope, work);
+  if (worked.status === 'refused') {
+    draft.quarantined.push(tooComplex(item, worked.detail));
+    return;
+  }
+  const body = worked.result;
   if (body) draft.bodies.push(body);
   const hubAfter = body?.hash ?? item.remoteHash;
   if (hubAfter === item.hubHash) {
@@ -135,81 +213,101 @@ async function copyToHub(scope: PassScope, work: Enacting, reason: string): Prom
   draft.ops.push(op(scope, { item, action, side: 'hub', reason, hubAfter }));
 }
 
-async function translated(item: DirtyItem, bodies: ReadonlyMap<Hash, Json>): Promise<Body | null> {
-  if (!isRespelled(item)) return null;
-  const [baseHub, baseRemote, remote] = [
-    item.baseHubHash,
-    item.baseRemoteHash,
-    item.remoteHash,
-  ].map((hash) => (hash ? bodies.get(hash) : undefined));
-  if (baseHub === undefined || baseRemote === undefined || remote === undefined) return null;
-  return encodeBody(translateRemote(item.kind, { hub: baseHub, remote: baseRemote }, remote));
+/** The remote's body in the hub's spelling; null where both spell alike, or nobody knows how. */
+async function translated(scope: PassScope, work: Enacting): Promise<Worked<Body | null>> {
+  const { item, bodies } = work;
+  const same = { status: 'done', result: null } as const;
+  if (!isRespelled(item)) return same;
+  const [hub, remote, now] = [item.baseHubHash, item.baseRemoteHash, item.remoteHash].map((hash) =>
+    hash ? bodies.get(hash) : undefined,
+  );
+  if (!hub || !remote || !now) return same;
+  return scope.work.translate({ kind: item.kind, base: { hub, remote }, remote: now });
 }
 
 async function merge(scope: PassScope, work: Enacting): Promise<void> {
   const { item, bodies, draft, policy } = work;
-  const body = (hash: Hash | null): Json | undefined => (hash ? bodies.get(hash) : undefined);
+  const body = (hash: Hash | null): StoredBody | undefined => (hash ? bodies.get(hash) : undefined);
   const [baseHub, baseRemote] = [body(item.baseHubHash), body(item.baseRemoteHash)];
-  const hasBase = baseHub !== undefined && baseRemote !== undefined;
-  const result = mergeItem({
+  const isHeld = item.state === 'held';
+  // After an undo the two bases are two contents: there is nothing both edits descend from.
+  const base = baseHub && baseRemote && !isHeld ? { hub: baseHub, remote: baseRemote } : null;
+  const worked = await scope.work.merge({
     kind: item.kind,
-    base: hasBase ? { hub: baseHub, remote: baseRemote } : null,
+    base,
     hub: body(item.hubHash)!,
     remote: body(item.remoteHash)!,
     stamps: {
-      hubMs: item.hubChangedAt?.getTime() ?? null,
-      remoteMs: item.remoteChangedAt?.getTime() ?? null,
+      hubMs: believed(item.hubChangedAt, scope.clock),
+      remoteMs: believed(item.remoteChangedAt, scope.clock),
     },
     policy,
   });
-  if (result.status === 'merged') await mergedOp(scope, { item, result, draft });
-  else
-    draft.conflicts.push(
-      await conflictOf(scope, { item, result, isBaseLost: !hasBase && item.baseHubHash !== null }),
-    );
+  // What cannot be merged in bounded time is a person's to decide, as a whole.
+  const result = worked.status === 'done' ? worked.result : wholeConflict(base !== null);
+  const isBaseLost = base === null && item.baseHubHash !== null && !isHeld;
+  if (result.status === 'conflict') {
+    draft.conflicts.push(conflictOf(scope, { item, result, isBaseLost }));
+  } else if (isBaseLost && result.body && asksAPerson(policy, item.kind)) {
+    // Without the base nobody knows who took away and who added: the merge is a proposal.
+    const proposed = { ...wholeConflict(false), proposal: result.body };
+    draft.conflicts.push(conflictOf(scope, { item, result: proposed, isBaseLost }));
+  } else {
+    mergedOp(scope, { item, result, draft });
+  }
 }
 
-async function mergedOp(
+/** Whether the item's strategy leaves conflicts at all. */
+function asksAPerson(policy: SyncPolicy, kind: DirtyItem['kind']): boolean {
+  const strategy = strategyAt(policy, kind)('');
+  return strategy === 'three-way' || strategy === 'manual';
+}
+
+type Contested = Pick<OpenConflict, 'reason' | 'pointers' | 'proposal'>;
+
+function wholeConflict(hasBase: boolean): Contested & { status: 'conflict' } {
+  const reason = hasBase ? 'edit/edit' : 'create/create';
+  return { status: 'conflict', reason, pointers: [''], proposal: null };
+}
+
+function mergedOp(
   scope: PassScope,
   {
     item,
     result,
     draft,
-  }: { item: DirtyItem; result: Extract<MergeResult, { status: 'merged' }>; draft: Draft },
-): Promise<void> {
-  if (!result.changesHub && !result.changesRemote) {
+  }: { item: DirtyItem; result: Extract<MergedBody, { status: 'merged' }>; draft: Draft },
+): void {
+  const { body, changesHub, changesRemote } = result;
+  if (!body) {
     draft.adopted.push(item);
     return;
   }
-  const body = await encodeBody(result.value);
   draft.bodies.push(body);
-  const side = result.changesHub ? (result.changesRemote ? 'both' : 'hub') : 'remote';
+  const side = changesHub ? (changesRemote ? 'both' : 'hub') : 'remote';
   draft.ops.push(
     op(scope, {
       item,
       action: 'merge',
       side,
       reason: 'changed on both sides',
-      hubAfter: result.changesHub ? body.hash : null,
-      remoteAfter: result.changesRemote ? body.hash : null,
+      hubAfter: changesHub ? body.hash : null,
+      remoteAfter: changesRemote ? body.hash : null,
     }),
   );
 }
 
-async function conflictOf(
+function conflictOf(
   scope: PassScope,
-  found: {
-    item: DirtyItem;
-    result: Extract<MergeResult, { status: 'conflict' }>;
-    isBaseLost: boolean;
-  },
-): Promise<OpenConflict> {
+  found: { item: DirtyItem; result: Contested; isBaseLost: boolean },
+): OpenConflict {
+  const { item, result, isBaseLost } = found;
   return {
     id: scope.newId() as ConflictId,
-    item: found.item,
-    reason: found.isBaseLost ? 'base-lost' : found.result.reason,
-    pointers: found.result.pointers,
-    proposal: await encodeBody(found.result.proposal),
+    item,
+    reason: isBaseLost ? 'base-lost' : result.reason,
+    pointers: result.pointers,
+    proposal: result.proposal,
   };
 }
 
@@ -222,16 +320,23 @@ function op(
 }
 
 function bodiesNeeded({ item, decision }: Decided): Hash[] {
-  const isTranslated = decision.action === 'copy' && decision.to === 'hub' && isRespelled(item);
+  const isCopy = decision.action === 'copy';
+  if (isCopy && decision.to === 'remote') {
+    return item.hubHash && item.hubSize > LARGE_BYTES ? [item.hubHash] : [];
+  }
+  const isTranslated = isCopy && isRespelled(item);
   if (decision.action !== 'merge' && !isTranslated) return [];
   return [item.baseHubHash, item.baseRemoteHash, item.hubHash, item.remoteHash].filter(
     (hash) => hash !== null,
   );
 }
 
-/** Whether the two sides spelled the same content differently when they last agreed. */
+/**
+ * Whether the two sides spelled the same content differently when they last agreed. The sides of a
+ * held item are apart on purpose: an edit of one carries its whole value to the other.
+ */
 function isRespelled(item: DirtyItem): boolean {
-  return item.baseHubHash !== item.baseRemoteHash && item.hubHash !== null;
+  return item.baseHubHash !== item.baseRemoteHash && item.hubHash !== null && item.state !== 'held';
 }
 
 function factsOf(item: DirtyItem) {
@@ -247,6 +352,11 @@ function factsOf(item: DirtyItem) {
     hub: side(item.hubHash, item.hubReason),
     remote: side(item.remoteHash, null),
   };
+}
+
+/** When a side says it changed; a clock too far ahead of ours is believed no further than now. */
+function believed(changedAt: Date | null, clock: PassScope['clock']): number | null {
+  return changedAt && boundTime(changedAt.getTime(), clock.now());
 }
 
 function policyOf(link: Link): SyncPolicy {
@@ -269,40 +379,4 @@ function addUp(totals: Omit<Planned, 'guard'>, page: PlanPage): void {
   sums.skipped += page.rested.length;
   sums.deletesHub += deletes.filter((o) => o.side === 'hub').length;
   sums.deletesRemote += deletes.filter((o) => o.side === 'remote').length;
-}
-
-async function judge(
-  scope: PassScope,
-  totals: { judged: number; deletesHub: number; deletesRemote: number },
-): Promise<GuardTrip | null> {
-  const { sync, ref, link } = scope;
-  const { guards } = link;
-  if (guards.canary === undefined && !(await couldTrip(scope, totals))) return null;
-  const verdict = evaluateGuards(
-    {
-      ...(await sync.countSides(ref)),
-      canary: guards.canary === undefined ? null : await sync.findCanary(ref, guards.canary),
-      remoteName: link.name,
-    },
-    guards,
-  );
-  return verdict.status === 'go' ? null : { code: verdict.code, reason: verdict.reason };
-}
-
-/**
- * Counting both sides costs a scan of the link's items, so only a plan that could trip a guard pays
- * for it: one that deletes beyond the count, or one after which a side may be empty or all changed.
- */
-async function couldTrip(
-  { sync, ref, link }: PassScope,
-  {
-    judged,
-    deletesHub,
-    deletesRemote,
-  }: { judged: number; deletesHub: number; deletesRemote: number },
-): Promise<boolean> {
-  const { maxDeleteCount } = link.guards;
-  if (Math.max(deletesHub, deletesRemote) > maxDeleteCount) return true;
-  if (deletesHub + deletesRemote === 0 && judged <= maxDeleteCount) return false;
-  return !(await sync.isCalm(ref));
 }

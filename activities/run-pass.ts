@@ -3,7 +3,7 @@
  * while the pass is small, by the workflow with an activity per step when it is not. So nothing
  * here does I/O, and nothing here may differ from one replay to the next.
  */
-import type { Executed, Observed, PassOutcome, PassToken, Planned } from './contract.ts';
+import type { Executed, Observed, PassFault, PassOutcome, PassToken, Planned } from './contract.ts';
 
 /** What a pass has found out and done so far. */
 export interface PassParts {
@@ -14,16 +14,23 @@ export interface PassParts {
 
 export const NOTHING_YET: PassParts = { observed: null, planned: null, executed: null };
 
+/** A grade-C item missing from one scan is looked for again this much later (03-sync). */
+export const LOOK_AGAIN_MS = 400;
+/** A remote that never stops moving must not keep a run from ending. */
+const MAX_LOOKS = 4;
+
 export interface Conductor {
   observe(pass: PassToken): Promise<Observed>;
   plan(pass: PassToken): Promise<Planned>;
   /** `writes`: ops to execute; Infinity where nobody has counted (an approved plan). */
   execute(pass: PassToken, writes: number): Promise<Executed>;
   settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  /** Waits before looking again, within a pass that somebody waits for. */
+  pause(ms: number): Promise<void>;
   /** Told of each phase as it begins. */
   enter(phase: string): void;
   /** What a step threw, as the run records it; null: not the run's to record, thrown on. */
-  faultOf(error: unknown): { readonly code: string; readonly detail: string } | null;
+  faultOf(error: unknown): PassFault | null;
   /** Whether so many writes are to be done here and now; if not, the pass is handed over. */
   mayExecute(writes: number): boolean;
 }
@@ -61,8 +68,11 @@ export async function runPass(
 
 /** Answers false where the pass is to be handed over. */
 async function lookAndAct(conductor: Conductor, course: Course): Promise<boolean> {
-  if (course.pass.mode === 'look') await look(conductor, course);
+  if (course.pass.mode === 'undo') await planOnce(conductor, course);
+  else if (course.pass.mode !== 'approved') await look(conductor, course);
   const { planned, executed } = course.parts;
+  // A dry run ends where the writes would begin.
+  if (course.pass.mode === 'plan') return true;
   const writes = course.pass.mode === 'approved' ? Infinity : (planned?.planned ?? 0);
   if (writes === 0 || planned?.guard || executed) return true;
   if (!conductor.mayExecute(writes)) return false;
@@ -76,12 +86,37 @@ async function lookAndAct(conductor: Conductor, course: Course): Promise<boolean
 async function look(conductor: Conductor, course: Course): Promise<void> {
   if (!course.parts.observed) {
     enter(conductor, course, 'observe');
-    course.parts = { ...course.parts, observed: await conductor.observe(course.pass) };
+    course.parts = { ...course.parts, observed: await observe(conductor, course.pass) };
   }
-  if (course.parts.observed?.hasWork && !course.parts.planned) {
-    enter(conductor, course, 'plan');
-    course.parts = { ...course.parts, planned: await conductor.plan(course.pass) };
+  if (course.parts.observed?.hasWork) await planOnce(conductor, course);
+}
+
+/**
+ * Who asked for a run, dry or not, is told how it ended: it looks until nothing is in doubt, because
+ * a delete that only a second scan proves may park it. Passes that nobody waits for follow each other
+ * instead.
+ */
+async function observe(conductor: Conductor, pass: PassToken): Promise<Observed> {
+  const isAwaited = pass.mode === 'plan' || pass.isRequested;
+  let seen = await conductor.observe(pass);
+  for (let nth = 1; isAwaited && seen.inDoubt > 0 && nth < MAX_LOOKS; nth += 1) {
+    await conductor.pause(LOOK_AGAIN_MS);
+    const again = await conductor.observe(pass);
+    seen = {
+      ...again,
+      changedHub: seen.changedHub + again.changedHub,
+      changedRemote: seen.changedRemote + again.changedRemote,
+      echo: seen.echo + again.echo,
+      recovered: seen.recovered + again.recovered,
+    };
   }
+  return seen;
+}
+
+async function planOnce(conductor: Conductor, course: Course): Promise<void> {
+  if (course.parts.planned) return;
+  enter(conductor, course, 'plan');
+  course.parts = { ...course.parts, planned: await conductor.plan(course.pass) };
 }
 
 function enter(conductor: Conductor, course: Course, phase: string): void {
@@ -92,7 +127,7 @@ function enter(conductor: Conductor, course: Course, phase: string): void {
 async function recordFailure(
   conductor: Conductor,
   course: Course,
-  error: { readonly code: string; readonly detail: string },
+  error: PassFault,
 ): Promise<PassEnd> {
   const outcome = outcomeOf(course, error);
   const end: PassEnd = { status: 'done', outcome, parts: course.parts };
@@ -106,11 +141,11 @@ async function recordFailure(
   return end;
 }
 
-function outcomeOf({ parts, marks }: Course, error: PassOutcome['error']): PassOutcome {
+function outcomeOf({ pass, parts, marks }: Course, error: PassOutcome['error']): PassOutcome {
   const { observed, planned, executed } = parts;
   const guard = error ? null : (planned?.guard ?? null);
   return {
-    status: error ? 'failed' : guard ? 'parked' : 'settled',
+    status: statusOf(pass, { guard, error }),
     counters: {
       observed: observed?.observed ?? 0,
       changedHub: observed?.changedHub ?? 0,
@@ -129,6 +164,15 @@ function outcomeOf({ parts, marks }: Course, error: PassOutcome['error']): PassO
     guard,
     error,
   };
+}
+
+function statusOf(
+  pass: PassToken,
+  { guard, error }: Pick<PassOutcome, 'guard' | 'error'>,
+): PassOutcome['status'] {
+  if (error) return 'failed';
+  if (pass.mode === 'plan') return 'planned';
+  return guard ? 'parked' : 'settled';
 }
 
 function phasesOf(marks: readonly { phase: string; at: number }[]): Record<string, number> {

@@ -3,7 +3,8 @@
  * embedded server (03-sync, Temporal), which is most of what a single edit takes. A pass that turns
  * out large is handed over to the workflow, with what is known of it.
  */
-import { toAppError } from '../domain/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { retryAfterMsOf, toAppError } from '../domain/errors.ts';
 import type { LinkRef } from '../store/contract.ts';
 import type { Begun, PassOutcome, PassToken, SmallPass, SyncActivities } from './contract.ts';
 import type { StepLife } from './create-activities.ts';
@@ -27,22 +28,32 @@ export interface PassSteps {
   settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
 }
 
+export interface SmallPassOptions {
+  readonly life: StepLife;
+  readonly limits?: SmallPassLimits;
+  /** How a dry run waits between two looks; by the clock unless told. */
+  readonly pause?: (ms: number) => Promise<void>;
+}
+
 /** Begins a pass and takes it to its end, or as far as its limits allow. @throws AppError UNAVAILABLE */
 export async function runSmallPass(
   steps: PassSteps,
   link: LinkRef & { trigger: string },
-  { life, limits = SMALL }: { life: StepLife; limits?: SmallPassLimits },
+  { life, limits = SMALL, pause }: SmallPassOptions,
 ): Promise<SmallPass> {
   const begun = await steps.begin(link);
   if (begun.status === 'refused') return begun;
   const { pass } = begun;
-  // A first look and an approved plan may be of any size.
-  if (limits.maxWrites < Infinity && (pass.isBaseline || pass.mode === 'approved')) {
+  // A first look, an audit and an approved plan may be of any size.
+  if (
+    limits.maxWrites < Infinity &&
+    (pass.isBaseline || pass.mode === 'approved' || pass.mode === 'audit')
+  ) {
     return { status: 'handed-over', pass, parts: NOTHING_YET };
   }
   const budget = AbortSignal.timeout(limits.budgetMs);
   try {
-    const end = await runPass(conductorOf(steps, life, { limits, budget }), pass);
+    const end = await runPass(conductorOf(steps, life, { limits, budget, pause }), pass);
     return { ...end, pass };
   } catch (error) {
     if (!budget.aborted || life.signal.aborted) throw error;
@@ -53,7 +64,15 @@ export async function runSmallPass(
 function conductorOf(
   steps: PassSteps,
   life: StepLife,
-  { limits, budget }: { limits: SmallPassLimits; budget: AbortSignal },
+  {
+    limits,
+    budget,
+    pause,
+  }: {
+    limits: SmallPassLimits;
+    budget: AbortSignal;
+    pause: SmallPassOptions['pause'] | undefined;
+  },
 ): Conductor {
   const brief = { ...life, signal: AbortSignal.any([life.signal, budget]) };
   return {
@@ -61,13 +80,18 @@ function conductorOf(
     plan: (pass) => steps.plan(pass, brief),
     execute: (pass) => steps.execute(pass, life),
     settle: (pass, outcome) => steps.settle(pass, outcome),
+    pause: pause ?? ((ms) => delay(ms, undefined, { signal: brief.signal })),
     enter: () => undefined,
     mayExecute: (writes) => writes <= limits.maxWrites && !budget.aborted,
     faultOf(error) {
       if (budget.aborted || life.signal.aborted) return null;
-      const { code, message } = toAppError(error);
+      const fault = toAppError(error);
+      const { code, message } = fault;
+      const retryAfterMs = retryAfterMsOf(fault);
       // Ours that is out is waited for: the whole pass is tried again.
-      return code === 'UNAVAILABLE' ? null : { code, detail: message };
+      return code === 'UNAVAILABLE'
+        ? null
+        : { code, detail: message, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
     },
   };
 }

@@ -17,10 +17,15 @@ import type { ApiDeps } from './ports.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { conflictRoutes } from './routes/conflicts.ts';
 import { contextRoutes } from './routes/contexts.ts';
+import { doctorRoutes } from './routes/doctor.ts';
 import { healthRoutes } from './routes/health.ts';
+import { auditRoutes } from './routes/audits.ts';
 import { linkRoutes } from './routes/links.ts';
+import { metricsRouter } from './routes/metrics.ts';
 import { mountRoutes, type Route } from './routes/route.ts';
+import { planRoutes } from './routes/plans.ts';
 import { runRoutes } from './routes/runs.ts';
+import { waitRoutes } from './routes/wait.ts';
 
 /** The whole API as an Express application; {@link ./server.ts} listens with it. */
 export function createApi(deps: ApiDeps): express.Express {
@@ -34,8 +39,10 @@ export function createApi(deps: ApiDeps): express.Express {
   if (deps.auth.mode === 'off') app.use(loopbackOnly());
   app.use(authenticate(deps.auth), rateLimit(deps.limits.rateLimit));
 
-  mountRoutes(app, routesOf(deps), deps.limits);
+  const { maxContextBytes } = deps.limits;
+  mountRoutes(app, routesOf(deps), { maxContextBytes, idempotency: deps.store.idempotency });
   app.use('/api/context', docsRouter(deps.version));
+  app.use('/metrics', metricsRouter({ metrics: deps.store.metrics, ...deps }));
   app.get('/', (_req, res) => res.redirect('/api/context/docs'));
   for (const [path, router] of deps.extraRouters ?? []) {
     app.use(path, pageHeaders(), requireScope('admin'), router);
@@ -46,14 +53,18 @@ export function createApi(deps: ApiDeps): express.Express {
 }
 
 function routesOf(deps: ApiDeps): readonly Route[] {
-  const { store, connectors, temporalUrl, clock, waitForChange } = deps;
-  const { contexts, links, runs, conflicts } = store;
+  const { store, connectors, temporalUrl, clock, waitForChange, waitForSettling } = deps;
+  const { contexts, links, runs, audits, conflicts, waits } = store;
   return [
     ...contextRoutes(contexts),
     ...changeRoutes({ contexts, clock, waitForChange }),
     ...healthRoutes(deps),
+    ...doctorRoutes(deps),
     ...linkRoutes({ links, connectors }),
     ...runRoutes({ links, runs, temporalUrl }),
+    ...auditRoutes({ links, runs, audits, temporalUrl }),
+    ...planRoutes({ links, runs, temporalUrl, clock, waitForSettling }),
     ...conflictRoutes({ conflicts, links }),
+    ...waitRoutes({ links, waits, clock, waitForSettling }),
   ];
 }

@@ -9,6 +9,9 @@ import type { Call } from './call.ts';
 import { CONTEXT_CALLS } from './schemas/context-calls.ts';
 import type * as c from './schemas/contexts.ts';
 import { SYNC_CALLS } from './schemas/sync-calls.ts';
+import type * as d from './schemas/doctor.ts';
+import type * as k from './schemas/conflicts.ts';
+import type * as p from './schemas/plans.ts';
 import type * as s from './schemas/sync.ts';
 
 export { CONTEXT_CALLS, SYNC_CALLS };
@@ -19,6 +22,7 @@ export type {
   CallerOfKey,
   ConnectorCatalog,
   ConnectorInfo,
+  Doctor,
   HealthCheck,
 } from './ports.ts';
 
@@ -72,12 +76,22 @@ export type LinkPatch = z.input<typeof s.linkPatchSchema>;
 export type Link = z.output<typeof s.linkSchema>;
 export type LinkStatus = z.output<typeof s.linkStatusSchema>;
 export type QuarantinedItem = z.output<typeof s.quarantinedItemSchema>;
+export type QuarantineChoice = z.input<typeof s.quarantineChoiceSchema>;
+export type QuarantineChange = z.output<typeof s.quarantineChangeSchema>;
 export type RemovedLink = z.output<typeof s.removedLinkSchema>;
 export type StartedRun = z.output<typeof s.startedRunSchema>;
 export type Run = z.output<typeof s.runSchema>;
 export type RunOp = z.output<typeof s.runOpSchema>;
-export type Conflict = z.output<typeof s.conflictSchema>;
-export type Resolution = z.input<typeof s.resolveSchema>;
+export type Plan = z.output<typeof p.planSchema>;
+export type Conflict = z.output<typeof k.conflictSchema>;
+export type Resolution = z.input<typeof k.resolveSchema>;
+export type BulkResolution = z.input<typeof k.bulkResolveSchema>;
+export type BulkResult = z.output<typeof k.bulkResultSchema>;
+export type DoctorReport = z.output<typeof d.doctorReportSchema>;
+export type DoctorFinding = z.output<typeof d.findingSchema>;
+export type DoctorRepair = z.output<typeof d.repairSchema>;
+export type AwaitedWrite = z.input<typeof k.waitSchema>;
+export type WriteOutcome = z.output<typeof k.waitedSchema>;
 export interface Page<Row> {
   readonly items: readonly Row[];
   readonly nextCursor: string | null;

@@ -8,6 +8,7 @@ import {
 import { ERROR_CODES, type ErrorCode } from '../domain/errors.ts';
 import type { Call } from './call.ts';
 import { CALLS, problemSchema } from './contract.ts';
+import { takesIdempotencyKey } from './middleware/idempotency.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
@@ -61,19 +62,31 @@ function operationOf(call: Call): ZodOpenApiOperationObject {
     requestParams: {
       path: call.params as z.ZodObject,
       query: call.query as z.ZodObject,
-      ...(call.precondition ? { header: headerOf(call.precondition) } : {}),
+      ...headersOf(call),
     },
     ...requestBodyOf(call),
     responses: { ...answersOf(call), ...problemsOf(call) },
   };
 }
 
-function headerOf(name: 'If-Match' | 'If-None-Match'): z.ZodObject {
-  const description =
-    name === 'If-Match'
-      ? 'Write only if this is the version, e.g. `"3"`; `*` = must exist. Else 412.'
-      : 'Answer 304 if this is still the version, e.g. `"3"`.';
-  return z.object({ [name]: z.string().optional().meta({ description }) });
+const HEADERS = {
+  'If-Match': 'Write only if this is the version, e.g. `"3"`; `*` = must exist. Else 412.',
+  'If-None-Match': 'Answer 304 if this is still the version, e.g. `"3"`.',
+  'Idempotency-Key':
+    'At most 255 characters. The same request sent again within a day gets the first answer, with `Idempotency-Replayed: true`.',
+} as const;
+
+function headersOf(call: Call): { header?: z.ZodObject } {
+  const names = [
+    ...(call.precondition ? [call.precondition] : []),
+    ...(takesIdempotencyKey(call) ? (['Idempotency-Key'] as const) : []),
+  ];
+  if (names.length === 0) return {};
+  const headers = names.map((name) => [
+    name,
+    z.string().optional().meta({ description: HEADERS[name] }),
+  ]);
+  return { header: z.object(Object.fromEntries(headers) as z.ZodRawShape) };
 }
 
 function requestBodyOf(call: Call): Pick<ZodOpenApiOperationObject, 'requestBody'> {
@@ -95,13 +108,13 @@ function answersOf(call: Call): ZodOpenApiOperationObject['responses'] {
       {
         description: answer.description,
         ...(answer.schema ? { content: { [JSON_TYPE]: { schema: answer.schema } } } : {}),
-        ...(answer.headers ? { headers: headersOf(answer.headers) } : {}),
+        ...(answer.headers ? { headers: answerHeaders(answer.headers) } : {}),
       },
     ]),
   );
 }
 
-function headersOf(headers: Readonly<Record<string, string>>) {
+function answerHeaders(headers: Readonly<Record<string, string>>) {
   return Object.fromEntries(
     Object.entries(headers).map(([name, description]) => [
       name,
@@ -113,10 +126,16 @@ function headersOf(headers: Readonly<Record<string, string>>) {
 /** Codes any call may answer, beside its own. */
 const COMMON_CODES: readonly ErrorCode[] = ['UNAVAILABLE', 'INTERNAL'];
 const KEY_CODES: readonly ErrorCode[] = ['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'];
+const REPEAT_CODES: readonly ErrorCode[] = ['IDEMPOTENCY_MISMATCH', 'IDEMPOTENCY_IN_PROGRESS'];
 
 /** Every code a call may answer. */
 export function codesOf(call: Call): readonly ErrorCode[] {
-  return [...call.errors, ...(call.scope === null ? [] : KEY_CODES), ...COMMON_CODES];
+  return [
+    ...call.errors,
+    ...(takesIdempotencyKey(call) ? REPEAT_CODES : []),
+    ...(call.scope === null ? [] : KEY_CODES),
+    ...COMMON_CODES,
+  ];
 }
 
 function problemsOf(call: Call): ZodOpenApiOperationObject['responses'] {

@@ -2,10 +2,13 @@
 import type { Router } from 'express';
 import type { Logger } from 'pino';
 import type { Clock } from '../domain/clock.ts';
+import type { Caller } from '../domain/context.ts';
 import type { IdSource, TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Store } from '../store/contract.ts';
+import type { z } from 'zod';
 import type { Scope } from './call.ts';
+import type { doctorReportSchema } from './schemas/doctor.ts';
 
 /** One kind of remote, as `GET /api/sync/connectors` shows it. */
 export interface ConnectorInfo {
@@ -32,6 +35,13 @@ export interface ConnectorCatalog {
 /** Resolves when the server answers; rejects with why it does not. */
 export type HealthCheck = () => Promise<void>;
 
+/** Looks for whatever is stuck. Neither call throws: what cannot be examined is a finding. */
+export interface Doctor {
+  examine(caller: Caller): Promise<z.output<typeof doctorReportSchema>>;
+  /** Repairs what is safe, then examines again. */
+  repair(caller: Caller): Promise<z.output<typeof doctorReportSchema>>;
+}
+
 /** Whom an api key belongs to. */
 export interface CallerOfKey {
   readonly tenant: TenantId;
@@ -57,6 +67,7 @@ export interface ApiLimits {
 export interface ApiDeps {
   readonly store: Store;
   readonly connectors: ConnectorCatalog;
+  readonly doctor: Doctor;
   readonly checks: Readonly<Record<'postgres' | 'redis' | 'temporal' | 'queues', HealthCheck>>;
   /** Where an operator sees a workflow, or null when there is no UI. */
   readonly temporalUrl: (workflowId: string) => string | null;
@@ -66,6 +77,8 @@ export interface ApiDeps {
     timeoutMs: number,
     signal: AbortSignal,
   ) => Promise<void>;
+  /** The same for what passes decide about items. */
+  readonly waitForSettling: ApiDeps['waitForChange'];
   readonly log: Logger;
   readonly clock: Clock;
   /** Makes request ids. Default: UUIDs. */

@@ -15,6 +15,8 @@ export interface RequestState {
   problemStatus: number | null;
   /** Id of the matched call, for the log. */
   callId: string | null;
+  /** Whether a write has kept its answer for the request's `Idempotency-Key` already. */
+  isAnswerKept: boolean;
 }
 
 /** The state of the request this response answers. */
@@ -31,6 +33,7 @@ export function initState(res: Response, requestId: string): void {
     authError: null,
     problemStatus: null,
     callId: null,
+    isAnswerKept: false,
   };
   Object.assign(res.locals, state);
 }

@@ -1,6 +1,10 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark; without a name lists them. */
 import { messageOf } from '../domain/errors.ts';
+import { fileWrites } from './file-writes.ts';
+import { manyLinks } from './many-links.ts';
 import { syncLatency } from './sync-latency.ts';
+import { syncPeers } from './sync-peers.ts';
+import { syncScale } from './sync-scale.ts';
 import { syncThroughput } from './sync-throughput.ts';
 
 /** One benchmark: what it measures, and how to run it with the rest of the command line. */
@@ -11,7 +15,11 @@ export interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  'file-writes': fileWrites,
+  'many-links': manyLinks,
   'sync-latency': syncLatency,
+  'sync-peers': syncPeers,
+  'sync-scale': syncScale,
   'sync-throughput': syncThroughput,
 };
 

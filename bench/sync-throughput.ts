@@ -7,9 +7,9 @@ import { createFakeRemote, type FakeRemote } from '../connectors/fake/fake-remot
 import { createFakeType } from '../connectors/fake/fake-type.ts';
 import { AppError } from '../domain/errors.ts';
 import type { ContextKey } from '../domain/ids.ts';
-import type { Memory } from '../domain/item.ts';
 import type { Link } from '../domain/link.ts';
 import { CALLER, createTestEngine, type TestEngine } from '../test/support/engine.ts';
+import { benchItem, ITEM_BYTES } from './bench-item.ts';
 import { startBenchPostgres } from './bench-postgres.ts';
 import { countStatements, type StatementCount } from './count-statements.ts';
 import { median, ms, table } from './figures.ts';
@@ -17,7 +17,6 @@ import { describeMachine } from './machine.ts';
 import type { Bench } from './main.ts';
 import { countOf } from './options.ts';
 
-const ITEM_BYTES = 300;
 const QUIET_PASSES = 5;
 const RSS_EVERY_MS = 20;
 
@@ -103,16 +102,8 @@ async function oneRound(round: Round): Promise<Sample[]> {
 
 function fullRemote(items: number): FakeRemote {
   const remote = createFakeRemote({ grade: 'A' });
-  for (let nth = 0; nth < items; nth += 1) remote.put(item(nth, 'first'));
+  for (let nth = 0; nth < items; nth += 1) remote.put(benchItem(nth, 'first'));
   return remote;
-}
-
-/** A memory of about {@link ITEM_BYTES} bytes of compact JSON. */
-function item(nth: number, wording: string): Memory {
-  const name = `Item ${String(nth).padStart(6, '0')}`;
-  const bare: Memory = { name, type: 'bench', observations: [wording, ''], relations: [] };
-  const filler = 'x'.repeat(ITEM_BYTES - JSON.stringify(bare).length);
-  return { ...bare, observations: [wording, filler] };
 }
 
 /** Changes one item in a hundred on the hub, and another one on the remote. */
@@ -124,13 +115,13 @@ async function changeBothSides(
   const rows = await keysByName(engine, items);
   let changed = 0;
   for (let nth = 0; nth + 1 < items; nth += 100) {
-    const data = item(nth, 'changed on the hub');
+    const data = benchItem(nth, 'changed on the hub');
     await engine.store.contexts.store(CALLER, {
       key: rows.get(data.name)!,
       data,
       options: { kind: 'memory', ttl: null },
     });
-    remote.put(item(nth + 1, 'changed on the remote'));
+    remote.put(benchItem(nth + 1, 'changed on the remote'));
     changed += 2;
   }
   return changed;

@@ -12,6 +12,8 @@ export interface CliIo {
   readonly isStderrTerminal: boolean;
   readonly isStdinTerminal: boolean;
   readonly readStdin: () => Promise<string>;
+  /** Asks a yes-or-no question on the terminal; absent where nobody can be asked. */
+  readonly confirm?: (question: string) => Promise<boolean>;
   readonly environment: Environment;
   /** Version of this package. */
   readonly version: string;

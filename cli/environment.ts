@@ -1,24 +1,67 @@
-/** The only file of the command that reads the environment and the running stack's lock. */
+/** The only file of the command that reads the environment, `context.yaml` and the running stack's lock. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { parse } from 'yaml';
+import type { ServerAddresses } from '../dev/look-around.ts';
 
 export interface Environment {
   /** Where the API is: `SYNCLINE_URL`, else what the running stack wrote down, else the default. */
   readonly url: string;
   readonly apiKey: string | null;
   readonly hasColor: boolean;
+  /** Where to look when the API does not answer; absent: nobody knows. */
+  readonly installation?: {
+    /** Folder of the embedded stack's state, absolute. */
+    readonly home: string;
+    /** Servers the configuration names. */
+    readonly servers: ServerAddresses;
+  };
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:3100';
 
 /** Reads `SYNCLINE_URL`, `SYNCLINE_API_KEY`, `SYNCLINE_HOME`, `NO_COLOR`. */
 export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environment {
-  const home = env['SYNCLINE_HOME'] || '.syncline';
+  const file = readConfigFile();
+  const home = resolve(env['SYNCLINE_HOME'] || file('home') || '.syncline');
   return {
     url: env['SYNCLINE_URL'] || urlOfRunningStack(home) || DEFAULT_URL,
     apiKey: env['SYNCLINE_API_KEY'] || null,
     hasColor: !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    installation: {
+      home,
+      servers: {
+        postgres: env['DATABASE_URL'] || postgresOf(env) || file('database.url'),
+        redis: env['REDIS_URL'] || file('redis.url'),
+        temporal: env['TEMPORAL_ADDRESS'] || file('temporal.address'),
+      },
+    },
   };
+}
+
+function postgresOf(env: NodeJS.ProcessEnv): string | null {
+  const host = env['POSTGRES_HOST'];
+  return host ? `${host}:${env['POSTGRES_PORT'] || '5432'}` : null;
+}
+
+/** Texts of `context.yaml` by dotted path. The server checks the file; here a bad one counts as none. */
+function readConfigFile(): (path: string) => string | null {
+  let tree: unknown = null;
+  try {
+    tree = parse(readFileSync('context.yaml', 'utf8'));
+  } catch {
+    // Not there, or not YAML.
+  }
+  return (path) => {
+    const found = path.split('.').reduce<unknown>(memberOf, tree);
+    return typeof found === 'string' && found !== '' ? found : null;
+  };
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined;
 }
 
 // The lock is written by dev/lock.ts. Not there, or half written: nothing runs from this folder.

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addGlobals, createRunner, type CliIo } from './cli-context.ts';
 import { addConflicts } from './commands/conflicts.ts';
 import { addContext } from './commands/context.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addLink } from './commands/link.ts';
 import { addStart } from './commands/start.ts';
 import { addStatus } from './commands/status.ts';
@@ -46,6 +47,7 @@ function createProgram(
   const runner = createRunner(io, onResult);
   addStart(program, io, (code) => onResult({ code }));
   addStatus(program, runner);
+  addDoctor(program, runner);
   addLink(program, runner);
   addSync(program, runner);
   addConflicts(program, runner);

@@ -20,6 +20,7 @@ import {
   type PageQuery,
   type RunCalls,
 } from './sync-calls.ts';
+import { doctorCalls, type DoctorCalls } from './doctor-calls.ts';
 import { SyncError } from './sync-error.ts';
 import { createTransport, type CallOptions, type Transport } from './transport.ts';
 
@@ -73,6 +74,7 @@ export class ContextClient {
   readonly links: LinkCalls;
   readonly runs: RunCalls;
   readonly conflicts: ConflictCalls;
+  readonly doctor: DoctorCalls;
   readonly #transport: Transport;
 
   constructor(options: ClientOptions = {}) {
@@ -89,6 +91,7 @@ export class ContextClient {
     this.links = linkCalls(this.#transport);
     this.runs = runCalls(this.#transport);
     this.conflicts = conflictCalls(this.#transport);
+    this.doctor = doctorCalls(this.#transport);
   }
 
   /** Proof that the server answers. @throws SyncError UNREACHABLE, UNAVAILABLE */

@@ -1,11 +1,23 @@
 /** The published client, `syncline/client`. */
 export { ContextClient } from './context-client.ts';
 export type { ChangesQuery, ClientOptions, ListQuery } from './context-client.ts';
+export type { DoctorCalls } from './doctor-calls.ts';
 export { JsonText, jsonText } from './json-text.ts';
 export { SyncError } from './sync-error.ts';
 export type { ClientErrorCode } from './sync-error.ts';
-export type { ConflictCalls, LinkCalls, PageQuery, RunCalls, WaitOptions } from './sync-calls.ts';
 export type {
+  ConflictCalls,
+  LinkCalls,
+  OpsQuery,
+  PageQuery,
+  PlanOptions,
+  RunCalls,
+  WaitOptions,
+} from './sync-calls.ts';
+export type {
+  AwaitedWrite,
+  BulkResolution,
+  BulkResult,
   Change,
   ChangePage,
   Conflict,
@@ -13,6 +25,9 @@ export type {
   Context,
   ContextEnvelope,
   Deleted,
+  DoctorFinding,
+  DoctorRepair,
+  DoctorReport,
   Health,
   Json,
   JsonObject,
@@ -21,12 +36,16 @@ export type {
   LinkStatus,
   NewLink,
   Page,
+  QuarantineChange,
+  QuarantineChoice,
   QuarantinedItem,
   Resolution,
   Run,
+  Plan,
   RunOp,
   StartedRun,
   StoreOptions,
   UpdateOptions,
   VersionRow,
+  WriteOutcome,
 } from '../api/contract.ts';

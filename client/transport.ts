@@ -15,7 +15,9 @@ export interface TransportOptions {
 }
 
 export interface CallOptions {
-  readonly query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
+  readonly query?: Readonly<
+    Record<string, string | number | boolean | readonly string[] | undefined>
+  >;
   readonly body?: unknown;
   /** Whether doing it twice is the same as doing it once. */
   readonly isRepeatable: boolean;

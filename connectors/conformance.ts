@@ -6,14 +6,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RemoteId } from '../domain/ids.ts';
 import { asRemoteId, type ItemKind } from '../domain/item.ts';
 import type { JsonObject } from '../domain/json.ts';
-import type {
-  ApplyOutcome,
-  Connector,
-  ConnectorCapabilities,
-  ObservePage,
-  RemoteEntry,
-  RemoteItem,
-  RemoteOp,
+import {
+  holdsKind,
+  type ApplyOutcome,
+  type Connector,
+  type ConnectorCapabilities,
+  type ObservePage,
+  type RemoteEntry,
+  type RemoteItem,
+  type RemoteOp,
 } from './connector.ts';
 
 /** An edit somebody else makes to the remote, without our connector. */
@@ -40,6 +41,8 @@ export interface ConformanceHarness {
   readonly isVerbatim: boolean;
   /** Names the remote cannot hold, among {@link HOSTILE_STRINGS}; others must work or be refused. */
   readonly impossibleNames?: readonly string[];
+  /** A value the remote refuses, where it takes what is no item of its kind. */
+  readonly refusedValue?: JsonObject;
 }
 
 /** Strings that break careless connectors. */
@@ -210,7 +213,8 @@ function writingTests(bench: Bench): void {
   });
 
   it('lets the others through when one op of a batch is refused', async () => {
-    const bad = { ...bench.create('Bad', ['one']), value: { nonsense: true } };
+    const { refusedValue = { nonsense: true } } = bench.harness;
+    const bad = { ...bench.create('Bad', ['one']), value: refusedValue };
     const [first, second] = await bench.connector.apply([bad, bench.create('Good', ['one'])]);
     expect(first).toMatchObject({ status: 'failed', code: 'ITEM_INVALID', isRetryable: false });
     expect(second?.status).toBe('applied');
@@ -219,8 +223,8 @@ function writingTests(bench: Bench): void {
   });
 
   it('refuses a kind it does not hold', async () => {
-    const { kinds } = bench.connector.capabilities;
-    const other = (['memory', 'document'] as const).find((kind) => !kinds.includes(kind));
+    const { capabilities } = bench.connector;
+    const other = ['memory', 'document', 'json'].find((kind) => !holdsKind(capabilities, kind));
     if (!other) return;
     const outcome = await bench.applyOne({ ...bench.create('Alpha', ['one']), kind: other });
     expect(outcome).toMatchObject({ status: 'failed', code: 'ITEM_INVALID' });
@@ -272,6 +276,8 @@ function versionTests(bench: Bench): void {
     expect((await bench.observe(cursor)).mode).toBe('unchanged');
   });
 
+  if (bench.harness.capabilities.grade === 'A') rememberedRefusals(bench);
+
   it('keeps a foreign edit of another item made between look and write', async () => {
     const before = await bench.created('Alpha', ['one']);
     await bench.created('Beta', ['one']);
@@ -280,6 +286,37 @@ function versionTests(bench: Bench): void {
     const seen = await bench.observe();
     expect(JSON.stringify(bench.find(seen, 'Beta').value)).toContain('foreign');
     expect(JSON.stringify(bench.find(seen, 'Alpha').value)).toContain('ours');
+  });
+}
+
+/** Grade A: an op id that was refused stays refused, or a late twin could undo a delete. */
+function rememberedRefusals(bench: Bench): void {
+  async function expectRefusedAgain(op: RemoteOp): Promise<void> {
+    const { cursor } = await bench.observe();
+    expect(await bench.applyOne(op)).toMatchObject({ status: 'moved', opId: op.opId });
+    expect((await bench.observe(cursor)).mode).toBe('unchanged');
+  }
+
+  it('refuses a create once more that was refused, though the item is gone by now', async () => {
+    await bench.foreignPut('Alpha', ['foreign']);
+    const op = bench.create('Alpha', ['ours']);
+    expect((await bench.applyOne(op)).status).toBe('moved');
+    const { remoteId } = bench.find(await bench.observe(), 'Alpha');
+    await bench.subject.editBehind({ action: 'remove', remoteId });
+    await expectRefusedAgain(op);
+  });
+
+  it('refuses an update and a delete once more, whatever the item is by now', async () => {
+    const [alpha, beta] = [
+      await bench.created('Alpha', ['one']),
+      await bench.created('Beta', ['one']),
+    ];
+    const ops = [bench.update(alpha, 'Alpha', ['ours']), bench.remove(beta)];
+    for (const name of ['Alpha', 'Beta']) await bench.foreignPut(name, ['one', 'foreign']);
+    const refused = await bench.connector.apply(ops);
+    expect(refused.map(({ status }) => status)).toEqual(['moved', 'moved']);
+    for (const name of ['Alpha', 'Beta']) await bench.foreignPut(name, ['one']);
+    for (const op of ops) await expectRefusedAgain(op);
   });
 }
 
@@ -349,7 +386,7 @@ function createBench(harness: ConformanceHarness) {
     return {
       opId: `op-${opCount}`,
       action,
-      kind: harness.capabilities.kinds[0]!,
+      kind: harness.sample('', []).kind,
       remoteId: asRemoteId(''),
       value: null,
       expectedVersion: null,

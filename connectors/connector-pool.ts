@@ -1,79 +1,238 @@
 /**
  * Open conversations with remotes, one per link, kept while the link is in use: opening one may
- * mean starting a process. A conversation that broke is closed and opened anew at the next call.
+ * mean starting a process. Bounded: beyond the bound, and after a while unused, the one used
+ * longest ago is closed and opened anew at its next call. Each call waits for the one before and
+ * takes a token of its remote's bucket. A conversation that broke is dropped.
  */
-import type { Connector, ConnectorLog, ConnectorPermissions, ConnectorType } from './connector.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type {
+  AnyConnectorType,
+  Connector as ConnectorOf,
+  ConnectorLog,
+  ConnectorPermissions,
+} from './connector.ts';
+import { systemClock, type Clock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
+import type { Json } from '../domain/json.ts';
 import type { Link } from '../domain/link.ts';
+import {
+  callLimited,
+  createRateLimiter,
+  rateLimitOf,
+  remoteNameOf,
+  type RateLimiter,
+  type TokenBucket,
+} from './rate-limit.ts';
+
+type Connector = ConnectorOf<Json>;
 
 export interface ConnectorPoolDeps {
-  readonly typeOf: (kind: string) => ConnectorType;
+  readonly typeOf: (kind: string) => AnyConnectorType;
   readonly permissions: ConnectorPermissions;
   readonly secret: (name: string) => string;
   readonly log: ConnectorLog;
+  /** Conversations kept open at most, besides those with a call under way; 200 unless told. */
+  readonly maxOpen?: number;
+  /** An unused one is closed after so long, ms; five minutes unless told. */
+  readonly idleMs?: number;
+  readonly clock?: Clock;
+  readonly limiter?: RateLimiter;
 }
 
 export interface ConnectorPool {
   /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
   get(tenant: TenantId, link: Link): Promise<Connector>;
-  typeOf(kind: string): ConnectorType;
+  /** What {@link get} gave last for a link, if it still stands; opens nothing. */
+  peek(tenant: TenantId, linkId: string): Connector | null;
+  typeOf(kind: string): AnyConnectorType;
   /** Closes one link's conversation, e.g. after it failed. */
   drop(tenant: TenantId, linkId: string): Promise<void>;
+  /** Closes what has been unused for long; called by a timer too. */
+  closeIdle(): Promise<void>;
+  /** How many conversations are open. */
+  openCount(): number;
   close(): Promise<void>;
 }
 
+/** A link's conversation: open, or closed until its next call. */
 interface Entry {
+  readonly name: string;
   readonly configText: string;
-  readonly opening: Promise<Connector>;
+  readonly open: () => Promise<Connector>;
+  readonly bucket: TokenBucket;
+  opening: Promise<Connector> | null;
+  handle: Connector | null;
+  /** Ends when the call before has ended. */
+  turn: Promise<unknown>;
+  busy: number;
+  watches: number;
+  usedAtMs: number;
+  isDropped: boolean;
 }
 
 export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
+  const { clock = systemClock, maxOpen = 200, idleMs = 300_000 } = deps;
+  const limiter = deps.limiter ?? createRateLimiter({ clock, wait: (ms) => delay(ms) });
   const entries = new Map<string, Entry>();
+  const open = new Set<Entry>();
+  const timer = setInterval(() => void closeIdle(), Math.max(1_000, idleMs / 2)).unref();
 
-  async function drop(name: string): Promise<void> {
-    const entry = entries.get(name);
-    entries.delete(name);
-    if (!entry) return;
+  function enter(tenant: TenantId, link: Link, configText: string): Entry {
+    const type = deps.typeOf(link.connector);
+    const config = parseConfig(type, link);
+    const limit = rateLimitOf(config) ?? type.rateLimit ?? null;
+    const entry: Entry = {
+      name: nameOf(tenant, link.id),
+      configText,
+      bucket: limiter.bucket(remoteNameOf(type.kind, config), limit),
+      async open() {
+        type.checkAllowed(config, deps.permissions);
+        return type.open(config, { ...deps, prefix: link.scope.prefix });
+      },
+      opening: null,
+      handle: null,
+      turn: Promise.resolve(),
+      busy: 0,
+      watches: 0,
+      usedAtMs: clock.now(),
+      isDropped: false,
+    };
+    entries.set(entry.name, entry);
+    return entry;
+  }
+
+  async function opened(entry: Entry): Promise<Connector> {
+    if (entry.isDropped) throw new AppError('CONNECTOR_UNREACHABLE', 'the conversation was closed');
+    entry.opening ??= entry.open();
+    open.add(entry);
+    const { opening } = entry;
     try {
-      await (await entry.opening).close();
+      return await opening;
     } catch (error) {
-      deps.log.debug({ link: name, error: messageOf(error) }, 'closing a connector failed');
+      // The next call tries again; a failed opening is never remembered.
+      if (entry.opening === opening) {
+        entry.opening = null;
+        open.delete(entry);
+      }
+      if (!entry.handle && entries.get(entry.name) === entry) entries.delete(entry.name);
+      throw error;
     }
   }
 
-  async function open(link: Link): Promise<Connector> {
-    const type = deps.typeOf(link.connector);
-    const config = parseConfig(type, link);
-    type.checkAllowed(config, deps.permissions);
-    return type.open(config, deps);
+  /** One call at a time, as the port promises its connectors. */
+  function use<T>(entry: Entry, call: (connector: Connector) => Promise<T>): Promise<T> {
+    entry.busy += 1;
+    const work = async (): Promise<T> =>
+      callLimited(entry.bucket, async () => call(await opened(entry)));
+    const result = entry.turn.then(work, work);
+    entry.turn = result.catch(() => undefined);
+    return result.finally(() => {
+      entry.busy -= 1;
+      entry.usedAtMs = clock.now();
+      trim();
+    });
+  }
+
+  async function watch(
+    entry: Entry,
+    start: (connector: Connector) => Promise<() => Promise<void>>,
+  ): Promise<() => Promise<void>> {
+    entry.watches += 1;
+    const forget = (): void => {
+      entry.watches -= 1;
+      entry.usedAtMs = clock.now();
+    };
+    try {
+      const end = await start(await opened(entry));
+      return () => end().finally(forget);
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  function handleOf(entry: Entry, connector: Connector): Connector {
+    const handle: Connector = {
+      capabilities: connector.capabilities,
+      probe: (signal) => use(entry, (inner) => inner.probe(signal)),
+      observe: (request) => use(entry, (inner) => inner.observe(request)),
+      read: (ids, signal) => use(entry, (inner) => inner.read(ids, signal)),
+      apply: (ops, signal) => use(entry, (inner) => inner.apply(ops, signal)),
+      close: () => drop(entry.name),
+    };
+    if (!connector.watch) return handle;
+    return { ...handle, watch: (onHint) => watch(entry, (inner) => inner.watch!(onHint)) };
+  }
+
+  const isUnused = (entry: Entry): boolean => entry.busy === 0 && entry.watches === 0;
+
+  /** Closes those used longest ago until the bound is kept; one in use stays whatever the bound. */
+  function trim(): void {
+    if (open.size <= maxOpen) return;
+    const oldest = [...open].filter(isUnused).sort((a, b) => a.usedAtMs - b.usedAtMs);
+    for (const entry of oldest.slice(0, open.size - maxOpen)) void shut(entry);
+  }
+
+  async function closeIdle(): Promise<void> {
+    const since = clock.now() - idleMs;
+    const idle = [...entries.values()].filter((e) => isUnused(e) && e.usedAtMs <= since);
+    for (const entry of idle.filter((e) => !open.has(e))) forget(entry);
+    await Promise.all(idle.filter((e) => open.has(e)).map(shut));
+  }
+
+  async function shut(entry: Entry): Promise<void> {
+    const { opening } = entry;
+    entry.opening = null;
+    open.delete(entry);
+    entry.usedAtMs = clock.now();
+    try {
+      await (await opening)?.close();
+    } catch (error) {
+      deps.log.debug({ link: entry.name, error: messageOf(error) }, 'closing a connector failed');
+    }
+  }
+
+  function forget(entry: Entry): void {
+    entry.isDropped = true;
+    if (entries.get(entry.name) === entry) entries.delete(entry.name);
+  }
+
+  async function drop(name: string): Promise<void> {
+    const entry = entries.get(name);
+    if (!entry) return;
+    forget(entry);
+    await shut(entry);
   }
 
   return {
     typeOf: deps.typeOf,
     async get(tenant, link) {
-      const name = `${tenant}/${link.id}`;
-      const configText = JSON.stringify([link.connector, link.config]);
+      const name = nameOf(tenant, link.id);
+      const configText = JSON.stringify([link.connector, link.config, link.scope.prefix]);
       const known = entries.get(name);
       if (known && known.configText !== configText) await drop(name);
-      const entry = entries.get(name) ?? { configText, opening: open(link) };
-      entries.set(name, entry);
-      try {
-        return await entry.opening;
-      } catch (error) {
-        // The next call tries again; a failed opening is never remembered.
-        if (entries.get(name) === entry) entries.delete(name);
-        throw error;
-      }
+      const entry = entries.get(name) ?? enter(tenant, link, configText);
+      if (entry.handle) return entry.handle;
+      const connector = await opened(entry);
+      entry.handle ??= handleOf(entry, connector);
+      trim();
+      return entry.handle;
     },
-    drop: (tenant, linkId) => drop(`${tenant}/${linkId}`),
+    peek: (tenant, linkId) => entries.get(nameOf(tenant, linkId))?.handle ?? null,
+    drop: (tenant, linkId) => drop(nameOf(tenant, linkId)),
+    closeIdle,
+    openCount: () => open.size,
     async close() {
+      clearInterval(timer);
       await Promise.all([...entries.keys()].map(drop));
     },
   };
 }
 
-function parseConfig(type: ConnectorType, link: Link): unknown {
+const nameOf = (tenant: TenantId, linkId: string): string => `${tenant}/${linkId}`;
+
+function parseConfig(type: AnyConnectorType, link: Link): unknown {
   const parsed = type.configSchema.safeParse(link.config);
   if (parsed.success) return parsed.data;
   const errors = parsed.error.issues.map((issue) => ({

@@ -7,11 +7,13 @@ import type { z } from 'zod';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { RemoteId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
-import type { JsonObject } from '../domain/json.ts';
+import type { Json, JsonObject } from '../domain/json.ts';
+import type { RateLimit } from './rate-limit.ts';
 
 /**
  * What a remote lets us guarantee.
- * A: compare-and-set, idempotency keys and a delete feed. B: compare-and-set. C: neither.
+ * A: compare-and-set, idempotency keys that remember refusals too, and a delete feed.
+ * B: compare-and-set. C: neither.
  */
 export type Grade = 'A' | 'B' | 'C';
 
@@ -24,19 +26,27 @@ export interface ConnectorCapabilities {
   /** Whether an item keeps its id when it is renamed. */
   readonly hasStableIds: boolean;
   /** Kinds of item this remote can hold; hub contexts of other kinds are left out of the link. */
-  readonly kinds: readonly ItemKind[];
+  readonly kinds: readonly ItemKind[] | 'any';
+  /**
+   * What an item's id on the remote is. `name` (or absent): what the item itself is called, a
+   * memory's name or a document's path. `key`: the rest of its hub key below the link's prefix.
+   */
+  readonly identity?: 'name' | 'key';
   /** Most operations one {@link Connector.apply} takes. */
   readonly maxBatch: number;
 }
 
-/** An item as the remote has it. `version` is the remote's etag, revision or content hash. */
-export interface RemoteItem {
+/**
+ * An item as the remote has it. `version` is the remote's etag, revision or content hash. Values
+ * are objects, except on a remote that holds any kind (`Value` = Json there).
+ */
+export interface RemoteItem<Value extends Json = JsonObject> {
   readonly status: 'present';
   readonly remoteId: RemoteId;
   readonly kind: ItemKind;
   readonly version: string;
   /** Absent when reading it costs a call of its own; the engine then asks {@link Connector.read}. */
-  readonly value?: JsonObject;
+  readonly value?: Value;
   /** When the remote says it changed, ms since the epoch; feeds the `latest` strategy only. */
   readonly changedAtMs?: number;
 }
@@ -55,7 +65,8 @@ export interface RemoteFault {
   readonly detail: string;
 }
 
-export type RemoteEntry = RemoteItem | RemoteAbsence | RemoteFault;
+export type RemoteEntry<Value extends Json = JsonObject> =
+  RemoteItem<Value> | RemoteAbsence | RemoteFault;
 
 export interface ObserveRequest {
   /** Cursor of the last completed observation, or null for everything. */
@@ -71,9 +82,9 @@ export interface ObserveRequest {
  * page `isComplete` is the certificate that nothing was filtered, cut or swallowed, without which
  * absence means nothing. `unchanged`: nothing differs from `since`, entries are empty.
  */
-export interface ObservePage {
+export interface ObservePage<Value extends Json = JsonObject> {
   readonly mode: 'changes' | 'scan' | 'unchanged';
-  readonly entries: readonly RemoteEntry[];
+  readonly entries: readonly RemoteEntry<Value>[];
   /** Null on the last page. */
   readonly nextPage: string | null;
   /** To pass as `since` once everything up to here is settled. Meaningful on the last page. */
@@ -82,23 +93,26 @@ export interface ObservePage {
 }
 
 /** One intended write. */
-export interface RemoteOp {
+export interface RemoteOp<Value extends Json = JsonObject> {
   /** Unique per intent; the idempotency key where the remote takes one. */
   readonly opId: string;
   readonly action: 'create' | 'update' | 'delete';
   readonly kind: ItemKind;
   /** The item's id; for a create, the id we expect it to get. */
   readonly remoteId: RemoteId;
-  /** The new value; null for a delete. A name that differs from the id asks for a rename. */
-  readonly value: JsonObject | null;
+  /**
+   * The new value; null for a delete (and for JSON's null, where the remote holds any kind: the
+   * action tells). A name that differs from the id asks for a rename.
+   */
+  readonly value: Value | null;
   /** What the plan was made on: the remote's version, or null for "must not exist". */
   readonly expectedVersion: string | null;
   /** The body of that version where we have it, for writing differences instead of whole items. */
-  readonly expectedValue: JsonObject | null;
+  readonly expectedValue: Value | null;
 }
 
 /** What became of one op. Thrown errors mean: nobody knows (time-out, lost answer, process gone). */
-export type ApplyOutcome =
+export type ApplyOutcome<Value extends Json = JsonObject> =
   | {
       readonly status: 'applied';
       readonly opId: string;
@@ -106,10 +120,10 @@ export type ApplyOutcome =
       /** Version OUR write made, even if somebody has written since; null after a delete. */
       readonly version: string | null;
       /** Our value in the remote's own spelling (what a reader would have got right after the write). */
-      readonly written: JsonObject | null;
+      readonly written: Value | null;
     }
   /** The remote no longer has `expectedVersion`; nothing was written. */
-  | { readonly status: 'moved'; readonly opId: string; readonly current: RemoteEntry }
+  | { readonly status: 'moved'; readonly opId: string; readonly current: RemoteEntry<Value> }
   /** This op cannot be done; nothing of it was written. */
   | {
       readonly status: 'failed';
@@ -120,20 +134,27 @@ export type ApplyOutcome =
     };
 
 /** An open conversation with one remote. Calls are made one at a time. */
-export interface Connector {
+export interface Connector<Value extends Json = JsonObject> {
   readonly capabilities: ConnectorCapabilities;
   /** Canary: cheap proof that the remote answers. @throws AppError CONNECTOR_UNREACHABLE */
   probe(signal?: AbortSignal): Promise<void>;
   /** @throws AppError CONNECTOR_UNREACHABLE, REMOTE_MALFORMED when the remote as a whole cannot be read */
-  observe(request: ObserveRequest): Promise<ObservePage>;
+  observe(request: ObserveRequest): Promise<ObservePage<Value>>;
   /** The named items now; every id is answered, missing ones as `absent`. Values are always given. */
-  read(remoteIds: readonly RemoteId[], signal?: AbortSignal): Promise<readonly RemoteEntry[]>;
+  read(
+    remoteIds: readonly RemoteId[],
+    signal?: AbortSignal,
+  ): Promise<readonly RemoteEntry<Value>[]>;
   /**
    * Applies ops in the order that is right for the remote and answers in the order given.
-   * Each op is all or nothing. An op whose `opId` was applied before answers the same again where
-   * the grade is A.
+   * Each op is all or nothing. Where the grade is A, an op whose `opId` was answered before gets the
+   * same status again and writes nothing, whatever has changed since: `moved` too (its `current`
+   * may be the item as it was then or as it is now), and `failed` unless it may be retried.
    */
-  apply(ops: readonly RemoteOp[], signal?: AbortSignal): Promise<readonly ApplyOutcome[]>;
+  apply(
+    ops: readonly RemoteOp<Value>[],
+    signal?: AbortSignal,
+  ): Promise<readonly ApplyOutcome<Value>[]>;
   /** Calls back soon after the remote may have changed. A hint means "look", never "this changed". */
   watch?(onHint: () => void): Promise<() => Promise<void>>;
   close(): Promise<void>;
@@ -145,14 +166,23 @@ export interface ConnectorPermissions {
   readonly fileRoots: readonly string[];
   /** Commands stdio connectors may start, matched against the command only. */
   readonly stdioCommands: readonly string[];
+  /** Hosts, or `host:port`, that connectors may call; absent: loopback only. */
+  readonly remoteHosts?: readonly string[];
 }
 
 export interface OpenContext {
+  /** Start of the keys the link keeps in step; absent where nobody asks by key. */
+  readonly prefix?: string;
   readonly permissions: ConnectorPermissions;
   /** Resolves `{"env":"NAME"}` references. @throws AppError VALIDATION when it is not set */
   readonly secret: (name: string) => string;
   readonly log: ConnectorLog;
   readonly signal?: AbortSignal;
+}
+
+/** Whether a remote can hold an item of this kind. */
+export function holdsKind({ kinds }: ConnectorCapabilities, kind: ItemKind): boolean {
+  return kinds === 'any' || kinds.includes(kind);
 }
 
 export interface ConnectorLog {
@@ -162,15 +192,20 @@ export interface ConnectorLog {
 }
 
 /** One kind of remote: its configuration, what it promises, and how to open it. */
-export interface ConnectorType<Config = unknown> {
+export interface ConnectorType<Config = unknown, Value extends Json = JsonObject> {
   readonly kind: string;
   readonly title: string;
   readonly configSchema: z.ZodType<Config>;
   readonly capabilities: ConnectorCapabilities;
   /** Changes whenever the mapping to items changes; part of a link's policy. */
   readonly version: number;
+  /** How often one host and credential may be called, unless the config's `rateLimit` says so. */
+  readonly rateLimit?: RateLimit;
   /** @throws AppError CONNECTOR_NOT_ALLOWED when the permissions do not cover this config */
   checkAllowed(config: Config, permissions: ConnectorPermissions): void;
   /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
-  open(config: Config, context: OpenContext): Promise<Connector>;
+  open(config: Config, context: OpenContext): Promise<Connector<Value>>;
 }
+
+/** A connector type of whatever values. */
+export type AnyConnectorType = ConnectorType<unknown, Json>;

@@ -2,6 +2,7 @@
 import type { Grade } from './connector.ts';
 
 export type {
+  AnyConnectorType,
   ApplyOutcome,
   Connector,
   ConnectorCapabilities,
@@ -18,6 +19,13 @@ export type {
   RemoteItem,
   RemoteOp,
 } from './connector.ts';
+export { holdsKind } from './connector.ts';
+export {
+  createRateLimiter,
+  rateLimitSchema,
+  type RateLimit,
+  type RateLimiter,
+} from './rate-limit.ts';
 export { createConnectorRegistry, type ConnectorRegistry } from './registry.ts';
 
 const GRADES: Readonly<Record<Grade, string>> = {

@@ -171,7 +171,8 @@ function uiUrlOf(temporal: RunningServer | undefined, isHeadless: boolean): stri
   return `http://127.0.0.1:${temporal.port + TEMPORAL_UI_OFFSET}`;
 }
 
-function readPorts(home: string): Partial<Record<ServerName, number>> {
+/** Ports the servers of a home folder had when they last ran. */
+export function readPorts(home: string): Partial<Record<ServerName, number>> {
   try {
     const file = JSON.parse(readFileSync(join(home, 'stack.json'), 'utf8')) as { ports?: unknown };
     const entries = Object.entries(file.ports ?? {}).filter(

@@ -72,9 +72,28 @@ export interface ContextOptions {
   readonly ifVersion?: number | undefined;
 }
 
+/** An answer as it went out, kept for a request that is sent again. */
+export interface RememberedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON text. */
+  readonly body: string;
+}
+
+/** The place of one `Idempotency-Key`, and the right to answer for it. */
+export interface RequestSlot {
+  /** SHA-256 over method, path and key, as hex. */
+  readonly slot: string;
+  readonly token: string;
+  /** What a write with this result is answered; then it is kept in the write's own transaction. */
+  readonly answerOf?: ((result: unknown) => RememberedAnswer) | undefined;
+}
+
 /** Who asks: every store call runs for exactly one tenant. */
 export interface Caller {
   readonly tenant: TenantId;
   /** Name written into history, e.g. an api key's name or `sync:<link name>`. */
   readonly actor: string | null;
+  /** Set where the request carries an `Idempotency-Key`. */
+  readonly request?: RequestSlot;
 }

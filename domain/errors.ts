@@ -77,12 +77,16 @@ export const ERROR_CODES = {
     'Only loopback may call this server',
     'Keys are off: use a loopback address, or turn keys on.',
   ],
-  RATE_LIMITED: [429, 'Too many requests', 'Wait for `Retry-After` seconds.'],
+  RATE_LIMITED: [
+    429,
+    'Too many requests',
+    'Wait for `Retry-After` seconds. Of a run: the remote is busy; the link rests as long as it asked.',
+  ],
   ENCRYPTION_NOT_CONFIGURED: [400, 'Encryption has no key', 'Set CONTEXT_ENCRYPTION_KEY.'],
   CONNECTOR_NOT_ALLOWED: [
     403,
     'This server does not allow that connector configuration',
-    'Add the command to SYNCLINE_STDIO_ALLOW or the folder to SYNCLINE_FILE_ROOTS.',
+    'Add the command to SYNCLINE_STDIO_ALLOW, the folder to SYNCLINE_FILE_ROOTS, or the host to SYNCLINE_REMOTE_HOSTS.',
   ],
   CONNECTOR_UNREACHABLE: [
     502,
@@ -94,6 +98,11 @@ export const ERROR_CODES = {
   RUN_NOT_FOUND: [404, 'The run does not exist', 'See `syncline sync runs <link>`.'],
   PLAN_NOT_FOUND: [404, 'The plan does not exist', 'Make a new plan.'],
   PLAN_EXPIRED: [409, 'The plan has expired', 'Make a new plan.'],
+  RUN_NOT_FINISHED: [
+    409,
+    'The run is still under way',
+    'Wait until it has ended (`syncline sync show <run>`), then undo it.',
+  ],
   PLAN_ALREADY_EXECUTED: [409, 'The plan was executed before', 'Make a new plan.'],
   CONFLICT_NOT_FOUND: [404, 'The conflict does not exist', 'See `syncline conflicts list`.'],
   CONFLICT_MOVED: [
@@ -111,6 +120,16 @@ export const ERROR_CODES = {
     422,
     'The item does not have the shape its kind needs',
     'The item is quarantined; mend its data and it goes on by itself.',
+  ],
+  ITEM_TOO_COMPLEX: [
+    422,
+    'The item is too complex to be synced',
+    'It has too many values, or working on it took too long. Split it; it goes on by itself when it changes.',
+  ],
+  ITEM_EXCLUDED: [
+    422,
+    'The link does not carry this item',
+    'Its scope, direction or remote leave it out; the detail says which. Nothing is wrong with the item.',
   ],
   ITEM_NAME_TAKEN: [409, 'Two items claim one name', 'Rename one of them; both rest until then.'],
   REMOTE_MALFORMED: [
@@ -139,6 +158,11 @@ export const ERROR_CODES = {
     'Remove the symbolic link, or link the folder it points to.',
   ],
   REMOTE_WRITE_RACED: [409, 'Another writer kept interfering', 'Retried with back-off by itself.'],
+  SCAN_INCOMPLETE: [
+    502,
+    'The remote gave an incomplete listing',
+    'Nothing was deleted: what a listing without an end does not show may still be there. Retried with back-off by itself; see that the remote can be read whole.',
+  ],
   FENCED: [409, 'Another run took over this link', 'Nothing to do: the newer run does the work.'],
   CONFIG_INVALID: [500, 'The configuration is not valid', 'Each fault is listed with its key.'],
   PORT_IN_USE: [500, 'The port is in use', 'Stop what uses it, or set another port.'],
@@ -155,6 +179,11 @@ export const ERROR_CODES = {
 } as const satisfies Record<string, readonly [number, string, string]>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Whether a text is one of our codes. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, code);
+}
 
 /** One bad field: a JSON pointer into the request (or config), and what is wrong with it. */
 export interface FieldError {
@@ -198,6 +227,12 @@ export function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new AppError('INTERNAL', message, { cause: thrown });
+}
+
+/** How long a remote asked to be left alone, ms (`extra.retryAfterMs`); null where it did not. */
+export function retryAfterMsOf({ extra }: AppError): number | null {
+  const { retryAfterMs } = extra;
+  return typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? retryAfterMs : null;
 }
 
 /** A thrown thing's message, for logs and details. */

@@ -12,6 +12,21 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Deeper values are taken for endless: YAML can write an array that holds itself. */
+const MAX_DEPTH = 500;
+
+/**
+ * Whether a value is JSON through and through. A parser that copies what it checks may lose a
+ * member named `__proto__`; this copies nothing. False as well for nesting beyond 500 containers.
+ */
+export function isJson(value: unknown, maxDepth: number = MAX_DEPTH): value is Json {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || maxDepth === 0) return false;
+  if (Array.isArray(value)) return value.every((element) => isJson(element, maxDepth - 1));
+  return isPlain(value) && Object.values(value).every((member) => isJson(member, maxDepth - 1));
+}
+
 /**
  * Text of a value per RFC 8785 (members sorted by UTF-16 code unit), with one deliberate difference:
  * `-0` stays `-0`, because the same text is what we store, and what we store must come back equal.
@@ -44,6 +59,12 @@ export function setMember(target: JsonObject, name: string, value: Json): void {
 /** An own member's value, or undefined; never one inherited from Object.prototype. */
 export function memberOf(target: JsonObject, name: string): Json | undefined {
   return Object.hasOwn(target, name) ? target[name] : undefined;
+}
+
+/** Not a Date, a Map or the like, whose members say nothing of what they are. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.prototype.toString.call(value) === '[object Object]';
 }
 
 function numberText(value: number): string {

@@ -5,6 +5,8 @@ import { BlobEntity } from './blob-entity.ts';
 import { ChangeEntity } from './change-entity.ts';
 import { ContextEntity } from './context-entity.ts';
 import { ContextVersionEntity } from './context-version-entity.ts';
+import { FeedHorizonEntity } from './feed-horizon-entity.ts';
+import { IdempotencyKeyEntity } from './idempotency-key-entity.ts';
 import { OutboxEntity } from './outbox-entity.ts';
 import { SyncConflictEntity } from './sync-conflict-entity.ts';
 import { SyncItemEntity } from './sync-item-entity.ts';
@@ -15,7 +17,7 @@ import { TenantEntity } from './tenant-entity.ts';
 
 export { XID8 } from './xid8.ts';
 
-/** One entity per table, in the order of the first migration. */
+/** One entity per table, in the order of the migrations. */
 export const ENTITIES = [
   TenantEntity,
   ApiKeyEntity,
@@ -30,4 +32,6 @@ export const ENTITIES = [
   SyncRunEntity,
   SyncOpEntity,
   SyncConflictEntity,
+  IdempotencyKeyEntity,
+  FeedHorizonEntity,
 ] as const;

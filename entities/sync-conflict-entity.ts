@@ -11,8 +11,10 @@ import { SyncLinkEntity } from './sync-link-entity.ts';
   name: 'sync_conflicts_tenant_id_link_id_fkey',
   onDelete: 'CASCADE',
 })
+@Index('sync_conflicts_by_item', { synchronize: false })
 @Index('sync_conflicts_list', { synchronize: false })
 @Index('sync_conflicts_open', { synchronize: false })
+@Index('sync_conflicts_watched', { synchronize: false })
 export class SyncConflictEntity {
   @PrimaryColumn({
     name: 'tenant_id',
@@ -71,4 +73,12 @@ export class SyncConflictEntity {
 
   @Column({ name: 'resolved_by', type: 'text', nullable: true })
   resolvedBy!: string | null;
+
+  /** Counts the states it went through; a decision may name the one it was made on. */
+  @Column({ type: 'integer', default: 1 })
+  revision!: number;
+
+  /** When somebody last made sure that its workflow is there. */
+  @Column({ name: 'watched_at', type: 'timestamptz', default: () => 'now()' })
+  watchedAt!: Date;
 }

@@ -3,6 +3,8 @@ import { Check, Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { LinkId, TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type {
+  AuditProof,
+  ConflictFallback,
   Direction,
   GuardConfig,
   GuardTrip,
@@ -17,6 +19,7 @@ import type {
 @Check('sync_links_state_check', `state IN ('active', 'paused', 'parked', 'failed')`)
 @Unique('sync_links_tenant_id_name_key', ['tenantId', 'name'])
 @Index('sync_links_due', { synchronize: false })
+@Index('sync_links_live', { synchronize: false })
 export class SyncLinkEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'sync_links_pkey' })
   tenantId!: TenantId;
@@ -55,6 +58,10 @@ export class SyncLinkEntity {
   @Column({ type: 'json' })
   guards!: GuardConfig;
 
+  /** What decides a conflict nobody decided in time; null: conflicts wait for a person. */
+  @Column({ name: 'conflict_fallback', type: 'json', nullable: true })
+  conflictFallback!: ConflictFallback | null;
+
   @Column({ type: 'text' })
   state!: LinkState;
 
@@ -85,15 +92,51 @@ export class SyncLinkEntity {
   @Column({ name: 'next_due_at', type: 'timestamptz', default: () => 'now()' })
   nextDueAt!: Date;
 
+  /** Until when it counts as under way; null: it is not. */
+  @Column({ name: 'live_until', type: 'timestamptz', nullable: true })
+  liveUntil!: Date | null;
+
+  /** The remote asked to be left alone until then. */
+  @Column({ name: 'rests_until', type: 'timestamptz', nullable: true })
+  restsUntil!: Date | null;
+
+  /** Looks in a row that found nothing changed. */
+  @Column({ name: 'quiet_looks', type: 'integer', default: 0 })
+  quietLooks!: number;
+
+  /** When it gets a whole pass although nothing seems changed. */
+  @Column({ name: 'whole_due_at', type: 'timestamptz', default: () => 'now()' })
+  wholeDueAt!: Date;
+
   @Column({ name: 'last_settled_at', type: 'timestamptz', nullable: true })
   lastSettledAt!: Date | null;
 
   @Column({ name: 'last_proved_equal_at', type: 'timestamptz', nullable: true })
   lastProvedEqualAt!: Date | null;
 
+  /** When it is audited next; null: no time was set yet. */
+  @Column({ name: 'audit_due_at', type: 'timestamptz', nullable: true })
+  auditDueAt!: Date | null;
+
+  /** What its last finished audit counted. */
+  @Column({ type: 'json', nullable: true })
+  proof!: AuditProof | null;
+
+  /** How many runs of each status retention has deleted. */
+  @Column({ name: 'retired_runs', type: 'json', default: () => "'{}'" })
+  retiredRuns!: Readonly<Record<string, number>>;
+
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt!: Date;
 
   @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()' })
   updatedAt!: Date;
+
+  /** Version of the connector's mapping this epoch began with; null: not begun yet. */
+  @Column({ name: 'connector_version', type: 'integer', nullable: true })
+  connectorVersion!: number | null;
+
+  /** How many conflicts an operator let the next run open in spite of the budget. */
+  @Column({ name: 'conflicts_accepted', type: 'integer', default: 0 })
+  conflictsAccepted!: number;
 }

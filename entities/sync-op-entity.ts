@@ -9,10 +9,13 @@ import { SyncRunEntity } from './sync-run-entity.ts';
 @Check('sync_ops_action_check', `action IN ('create', 'update', 'delete', 'merge')`)
 @Check('sync_ops_side_check', `side IN ('hub', 'remote', 'both')`)
 @Check('sync_ops_state_check', `state IN ('planned', 'intended', 'done', 'stale', 'failed')`)
+@Check('sync_ops_undo_to_check', `undo_to IN ('held', 'agreed')`)
 @ForeignKey(() => SyncRunEntity, ['tenantId', 'runId'], ['tenantId', 'id'], {
   name: 'sync_ops_tenant_id_run_id_fkey',
   onDelete: 'CASCADE',
 })
+@Index('sync_ops_merges', { synchronize: false })
+@Index('sync_ops_dropped', { synchronize: false })
 @Index('sync_ops_open', { synchronize: false })
 export class SyncOpEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'sync_ops_pkey' })
@@ -73,4 +76,16 @@ export class SyncOpEntity {
 
   @Column({ type: 'text', nullable: true })
   detail!: string | null;
+
+  /** Hash of what the remote really took over; null: nothing was written there, or deleted. */
+  @Column({ name: 'remote_written', type: 'bytea', nullable: true })
+  remoteWritten!: Buffer | null;
+
+  /** What an op that undoes another makes of its item; null: an ordinary op. */
+  @Column({ name: 'undo_to', type: 'text', nullable: true })
+  undoTo!: 'held' | 'agreed' | null;
+
+  /** Of such an op: the agreed hash of the side it leaves alone (of the hub where it writes both). */
+  @Column({ name: 'other_base', type: 'bytea', nullable: true })
+  otherBase!: Buffer | null;
 }

@@ -1,12 +1,20 @@
 /** Table `sync_runs`. */
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { LinkId, RunId, TenantId } from '../domain/ids.ts';
-import type { GuardTrip, RunCounters, RunStatus } from '../domain/link.ts';
+import type {
+  GuardTrip,
+  PlannedDecision,
+  RunCounters,
+  RunMode,
+  RunStatus,
+} from '../domain/link.ts';
 import { SyncLinkEntity } from './sync-link-entity.ts';
 
 /** One run of a link that had something to do, or that somebody asked for. */
 @Entity({ name: 'sync_runs', schema: 'context_system' })
-@Check('sync_runs_status_check', `status IN ('running', 'settled', 'parked', 'failed')`)
+@Check('sync_runs_status_check', `status IN ('running', 'settled', 'parked', 'failed', 'planned')`)
+@Check('sync_runs_mode_check', `mode IN ('look', 'plan', 'undo', 'audit')`)
+@Check('sync_runs_undoes_check', `(mode = 'undo') = (undoes IS NOT NULL)`)
 @ForeignKey(() => SyncLinkEntity, ['tenantId', 'linkId'], ['tenantId', 'id'], {
   name: 'sync_runs_tenant_id_link_id_fkey',
   onDelete: 'CASCADE',
@@ -59,4 +67,19 @@ export class SyncRunEntity {
 
   @Column({ name: 'ended_at', type: 'timestamptz', nullable: true })
   endedAt!: Date | null;
+
+  @Column({ type: 'text', default: 'look' })
+  mode!: RunMode;
+
+  /** The run this one undoes. */
+  @Column({ type: 'uuid', nullable: true })
+  undoes!: RunId | null;
+
+  /** Until when its plan may be approved. */
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
+  expiresAt!: Date | null;
+
+  /** Of a dry run: what it would settle without writing to a side, as far as it fits. */
+  @Column({ type: 'json', default: () => "'[]'" })
+  decisions!: PlannedDecision[];
 }

@@ -10,8 +10,9 @@ import { systemClock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
+import { createDoctor } from './doctor/doctor.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { createChangeBell } from './change-bell.ts';
+import { createChangeBell, createSettleBell } from './change-bell.ts';
 import { permissionsOf, type Services } from './services.ts';
 import { VERSION } from './version.ts';
 
@@ -32,12 +33,15 @@ export async function startApi(
 ): Promise<ApiRole> {
   const { config, log, store } = services;
   const bell = createChangeBell(services);
+  const settleBell = createSettleBell(services);
   const app = createApi({
     store,
     connectors: catalogOf(services),
+    doctor: createDoctor({ ...services, clock: systemClock }),
     checks: checksOf(services),
     temporalUrl: (workflowId) => temporalUrl(services, workflowId),
     waitForChange: (_tenant, timeoutMs, signal) => bell.wait(timeoutMs, signal),
+    waitForSettling: (_tenant, timeoutMs, signal) => settleBell.wait(timeoutMs, signal),
     log,
     clock: systemClock,
     auth: await authOf(services),

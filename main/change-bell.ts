@@ -1,24 +1,34 @@
-/** Rings when somebody committed a change, here or in another process, so that long polls look at once. */
+/** Bells for long polls: somebody committed, or settled, something, here or in another process. */
 import { Redis } from 'ioredis';
-import { channelOf, type Services } from './services.ts';
+import { channelOf, settledChannelOf, type Services } from './services.ts';
 
 const POLL_MS = 1_000;
 
-export interface ChangeBell {
+export interface Bell {
   /** Resolves at the next ring, after `timeoutMs` (at most a second: the net), or when aborted. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
 }
 
-export function createChangeBell({ config, redisUrl, committed, log }: Services): ChangeBell {
+/** Rings when a change was committed. */
+export function createChangeBell(services: Services): Bell {
+  return createBell(services, services.committed, channelOf(services.config));
+}
+
+/** Rings when passes have decided about items. */
+export function createSettleBell(services: Services): Bell {
+  return createBell(services, services.settled, settledChannelOf(services.config));
+}
+
+function createBell({ redisUrl, log }: Services, told: Set<() => void>, channel: string): Bell {
   const waiting = new Set<() => void>();
   const ring = (): void => {
     for (const resume of [...waiting]) resume();
   };
-  committed.add(ring);
+  told.add(ring);
   const subscriber = new Redis(redisUrl, { lazyConnect: true });
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
   subscriber.on('message', ring);
-  subscriber.subscribe(channelOf(config)).catch(() => undefined);
+  subscriber.subscribe(channel).catch(() => undefined);
   return {
     wait: (timeoutMs, signal) =>
       new Promise((resolve) => {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { AppError, messageOf, type FieldError } from '../domain/errors.ts';
+import type { RetentionPolicy } from '../store/contract.ts';
 import { Secret } from './secret.ts';
 import { CONFIG_FILE, SETTINGS, type Setting } from './settings.ts';
 
@@ -34,9 +35,21 @@ export interface Config {
   readonly connectors: {
     readonly fileRoots: readonly string[];
     readonly stdioAllow: readonly string[];
+    readonly remoteHosts: readonly string[];
+    readonly maxOpen: number;
+    readonly maxWatched: number;
+    readonly idleMs: number;
   };
   readonly context: { readonly maxBytes: number };
-  readonly sync: { readonly pulseMs: number };
+  readonly sync: {
+    readonly pulseMs: number;
+    readonly maxLive: number;
+    readonly maxLivePerProcess: number;
+    readonly maxPolledRestMs: number;
+    readonly maxWatchedRestMs: number;
+    readonly auditMs: number;
+  };
+  readonly retention: RetentionPolicy;
   readonly rateLimit: { readonly maxRequests: number; readonly windowMs: number };
   readonly log: { readonly level: string };
 }
@@ -125,6 +138,20 @@ function checkTogether(values: Values, faults: FieldError[]): void {
       detail: `listening on ${String(values['api.host'])} needs auth.mode "keys" (CONTEXT_AUTH=keys): without keys anybody who can reach it owns your data`,
     });
   }
+  const [watched, open] = [values['connectors.maxWatched'], values['connectors.maxOpen']];
+  if (Number(watched) >= Number(open)) {
+    faults.push({
+      pointer: 'connectors.maxWatched',
+      detail: `must be below connectors.maxOpen (${String(open)}): watched remotes are always open, polled ones need room too`,
+    });
+  }
+  if (Number(values['retention.horizonMs']) < Number(values['retention.keepDeletedMs'])) {
+    faults.push({
+      pointer: 'retention.horizonMs',
+      detail:
+        'must not be below retention.keepDeletedMs: what is kept at least that long cannot go sooner',
+    });
+  }
   for (const root of values['connectors.fileRoots'] as string[]) {
     if (resolve(root) !== root.replace(/(.)\/$/, '$1'))
       faults.push({ pointer: 'connectors.fileRoots', detail: `${root} must be an absolute path` });
@@ -165,9 +192,29 @@ function configOf(values: Values): Config {
     connectors: {
       fileRoots: get('connectors.fileRoots'),
       stdioAllow: get('connectors.stdioAllow'),
+      remoteHosts: get('connectors.remoteHosts'),
+      maxOpen: get('connectors.maxOpen'),
+      maxWatched: get('connectors.maxWatched'),
+      idleMs: get('connectors.idleMs'),
     },
     context: { maxBytes: get('context.maxBytes') },
-    sync: { pulseMs: get('sync.pulseMs') },
+    sync: {
+      pulseMs: get('sync.pulseMs'),
+      maxLive: get('sync.maxLive'),
+      maxLivePerProcess: get('sync.maxLivePerProcess'),
+      maxPolledRestMs: get('sync.maxPolledRestMs'),
+      maxWatchedRestMs: get('sync.maxWatchedRestMs'),
+      auditMs: get('sync.auditMs'),
+    },
+    retention: {
+      keepDeletedMs: get('retention.keepDeletedMs'),
+      horizonMs: get('retention.horizonMs'),
+      maxVersions: get('retention.maxVersions'),
+      keepRunsMs: get('retention.keepRunsMs'),
+      keepRunsPerLink: get('retention.keepRunsPerLink'),
+      keepAuditMs: get('retention.keepAuditMs'),
+      blobGraceMs: get('retention.blobGraceMs'),
+    },
     rateLimit: { maxRequests: get('rateLimit.maxRequests'), windowMs: get('rateLimit.windowMs') },
     log: { level: get('log.debug') ? 'debug' : get('log.level') },
   };

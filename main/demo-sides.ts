@@ -1,6 +1,7 @@
 /** Looks at both sides of the demo as they really are, for the table and for `--check`. */
-import type { RemoteEntry, RemoteItem } from '../connectors/contract.ts';
+import type { RemoteEntry } from '../connectors/contract.ts';
 import { memorySchema, type Memory } from '../domain/item.ts';
+import type { Json } from '../domain/json.ts';
 import type { Link } from '../domain/link.ts';
 import { DEMO_CALLER } from './demo.ts';
 import type { Services } from './services.ts';
@@ -11,14 +12,14 @@ export type Side = ReadonlyMap<string, Memory>;
 /** Reads a link's remote anew, through its connector. */
 export async function readSide({ pool }: Services, link: Link): Promise<Side> {
   const connector = await pool.get(DEMO_CALLER.tenant, link);
-  const entries: RemoteEntry[] = [];
+  const entries: RemoteEntry<Json>[] = [];
   for (let page: string | null = null, isLast = false; !isLast;) {
     const got = await connector.observe({ since: null, page });
     entries.push(...got.entries);
     page = got.nextPage;
     isLast = page === null;
   }
-  const present = entries.filter((entry): entry is RemoteItem => entry.status === 'present');
+  const present = entries.filter((entry) => entry.status === 'present');
   const memories = present.flatMap((entry) => {
     const parsed = memorySchema.safeParse(entry.value);
     return parsed.success ? [parsed.data] : [];

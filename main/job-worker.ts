@@ -1,6 +1,7 @@
 /** Role `job-worker`: the outbox relay and BullMQ's maintenance. */
 import { Redis } from 'ioredis';
 import { messageOf } from '../domain/errors.ts';
+import { createConflictWatcher } from '../workers/conflict-watcher.ts';
 import { startMaintenance, type Maintenance } from '../workers/maintenance.ts';
 import { startRelay } from '../workers/relay.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -11,16 +12,20 @@ export async function startJobWorker(
   services: Services,
   lifecycle: Lifecycle,
 ): Promise<Maintenance> {
-  const { config, log, store, wake, redisUrl, committed } = services;
+  const { config, log, store, wake, client, redisUrl, committed } = services;
+  const watcher = createConflictWatcher(client, config.temporal.taskQueue);
   const maintenance = await startMaintenance({
     connection: connectionOf(redisUrl),
     prefix: `${config.redis.prefix}-queue`,
     sweeps: store.sweeps,
+    conflicts: { watch: store.conflictWatch, watcher },
+    audits: { store: store.audits, everyMs: config.sync.auditMs },
+    retention: { store: store.retention, policy: config.retention },
     log,
   });
   lifecycle.add({ name: 'queues', stop: () => maintenance.stop() });
 
-  const relay = startRelay({ outbox: store.outbox, wake, log });
+  const relay = startRelay({ outbox: store.outbox, wake, conflicts: watcher, log });
   committed.add(relay.nudge);
   const subscriber = new Redis(redisUrl);
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
@@ -42,7 +47,7 @@ export async function startJobWorker(
 }
 
 /** BullMQ wants parts, and retries for ever on its own connections. */
-function connectionOf(url: string) {
+export function connectionOf(url: string) {
   const { hostname, port, username, password, pathname, protocol } = new URL(url);
   return {
     host: hostname,

@@ -5,12 +5,24 @@ import { DataSource } from 'typeorm';
 import { AppError, messageOf } from '../domain/errors.ts';
 import { ENTITIES, XID8 } from '../entities/contract.ts';
 import { CreateContextSystem1763720000000 } from '../migrations/1763720000000-create-context-system.ts';
+import { RememberAnswers1763730000001 } from '../migrations/1763730000001-remember-answers.ts';
+import { ConflictQueue1763730000002 } from '../migrations/1763730000002-conflict-queue.ts';
+import { PaceLinks1763730000003 } from '../migrations/1763730000003-pace-links.ts';
+import { PlanAndUndo1763730000004 } from '../migrations/1763730000004-plan-and-undo.ts';
+import { ProveEqual1763730000005 } from '../migrations/1763730000005-prove-equal.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
 const MIGRATION_LOCK = 7_316_229;
 
 /** All migrations, oldest first. */
-export const MIGRATIONS = [CreateContextSystem1763720000000];
+export const MIGRATIONS = [
+  CreateContextSystem1763720000000,
+  RememberAnswers1763730000001,
+  ConflictQueue1763730000002,
+  PaceLinks1763730000003,
+  PlanAndUndo1763730000004,
+  ProveEqual1763730000005,
+];
 
 /**
  * Runs what has not run yet, each migration in its own transaction. Answers their names.

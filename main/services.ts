@@ -9,7 +9,9 @@ import {
   type ConnectorPool,
   type ConnectorRegistry,
 } from '../connectors/contract.ts';
+import { claudeCode } from '../connectors/claude-code/claude-code.ts';
 import { factoryFiles } from '../connectors/factory-files/factory-files.ts';
+import { hub } from '../connectors/hub/hub.ts';
 import { mcpMemory } from '../connectors/mcp-memory/mcp-memory.ts';
 import { systemClock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
@@ -17,7 +19,7 @@ import { createApiKeys, type ApiKeys } from '../store/api-keys.ts';
 import type { LinkRef } from '../store/contract.ts';
 import { createStore, type FullStore } from '../store/create-store.ts';
 import { createDatabase } from '../store/database.ts';
-import { OUTBOX_CHANNEL } from '../workers/contract.ts';
+import { OUTBOX_CHANNEL, SETTLED_CHANNEL } from '../workers/contract.ts';
 import { createLinkWaker } from '../workers/link-waker.ts';
 import type { Config } from './config.ts';
 
@@ -38,6 +40,8 @@ export interface Services {
   readonly wake: (link: LinkRef, reason: string) => Promise<void>;
   /** Called after commits; the job worker of this process adds itself here. */
   readonly committed: Set<() => void>;
+  /** Called when passes have decided about items, for those who wait for a write. */
+  readonly settled: Set<() => void>;
   close(): Promise<void>;
 }
 
@@ -62,19 +66,27 @@ export async function createServices(config: Config, log: Logger): Promise<Servi
     // Other processes hear of it through Redis; if it is out, their polling finds it.
     redis.publish(channelOf(config), '1').catch(() => undefined);
   };
+  const settled = new Set<() => void>();
+  const announceSettled = (): void => {
+    for (const told of settled) told();
+    redis.publish(settledChannelOf(config), '1').catch(() => undefined);
+  };
   const store = createStore({
     database,
     clock: systemClock,
     newId,
     maxContextBytes: config.context.maxBytes,
     onCommitted: announce,
+    onSettled: announceSettled,
   });
-  const registry = createConnectorRegistry([factoryFiles, mcpMemory]);
+  const registry = createConnectorRegistry([claudeCode, factoryFiles, mcpMemory, hub]);
   const pool = createConnectorPool({
     typeOf: (kind) => registry.get(kind),
     permissions: permissionsOf(config),
     secret: readSecret,
     log,
+    maxOpen: config.connectors.maxOpen,
+    idleMs: config.connectors.idleMs,
   });
   const client = new Client({ connection: temporal, namespace: config.temporal.namespace });
   return {
@@ -90,6 +102,7 @@ export async function createServices(config: Config, log: Logger): Promise<Servi
     redisUrl,
     wake: createLinkWaker(client, config.temporal.taskQueue),
     committed,
+    settled,
     async close() {
       await pool.close();
       redis.disconnect();
@@ -104,8 +117,14 @@ export function channelOf(config: Config): string {
   return `${config.redis.prefix}:${OUTBOX_CHANNEL}`;
 }
 
+/** The Redis channel on which passes of this installation tell that they decided about items. */
+export function settledChannelOf(config: Config): string {
+  return `${config.redis.prefix}:${SETTLED_CHANNEL}`;
+}
+
 export function permissionsOf(config: Config) {
-  return { fileRoots: config.connectors.fileRoots, stdioCommands: config.connectors.stdioAllow };
+  const { fileRoots, stdioAllow, remoteHosts } = config.connectors;
+  return { fileRoots, stdioCommands: stdioAllow, remoteHosts };
 }
 
 async function connectTemporal(config: Config): Promise<Connection> {

@@ -29,6 +29,7 @@ const listOf = (separator: string) =>
         .filter(Boolean),
     ),
   ]);
+const DAY_MS = 86_400_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 export const SETTINGS = [
@@ -221,6 +222,37 @@ export const SETTINGS = [
     about: 'Commands that stdio connectors may start (`,`-separated in the environment).',
   },
   {
+    path: 'connectors.remoteHosts',
+    env: 'SYNCLINE_REMOTE_HOSTS',
+    schema: listOf(','),
+    fallback: ['localhost', '127.0.0.1', '[::1]'],
+    about:
+      'Hosts, or `host:port`, that connectors may call over HTTP (`,`-separated in the environment). It replaces the default, so name loopback too if it is to stay allowed.',
+  },
+  {
+    path: 'connectors.maxOpen',
+    env: null,
+    schema: count,
+    fallback: 200,
+    about:
+      'Remotes a process keeps open at once, besides those with a call under way. Each may be a process or a connection; beyond the bound the one used longest ago is closed until it is needed.',
+  },
+  {
+    path: 'connectors.maxWatched',
+    env: null,
+    schema: z.coerce.number().int().min(0),
+    fallback: 150,
+    about:
+      'Remotes a process listens to at once; must be below `connectors.maxOpen`. Links beyond it are polled.',
+  },
+  {
+    path: 'connectors.idleMs',
+    env: null,
+    schema: z.coerce.number().int().min(1000),
+    fallback: 300_000,
+    about: 'An open remote that nobody has used for so long, and nobody watches, is closed; ms.',
+  },
+  {
     path: 'context.maxBytes',
     env: null,
     schema: count,
@@ -233,6 +265,98 @@ export const SETTINGS = [
     schema: z.coerce.number().int().min(1000),
     fallback: 5000,
     about: 'How often due links are woken.',
+  },
+  {
+    path: 'sync.maxLive',
+    env: null,
+    schema: count,
+    fallback: 200,
+    about:
+      'Links that may be under way at once, in all processes. The pulse wakes no more; the others stay due and come in turn, tenant by tenant. Hints and hub writes are not held back by it.',
+  },
+  {
+    path: 'sync.maxLivePerProcess',
+    env: null,
+    schema: count,
+    fallback: 50,
+    about: 'Links one process works on at once; more wait in the queue.',
+  },
+  {
+    path: 'sync.maxPolledRestMs',
+    env: null,
+    schema: count,
+    fallback: 30_000,
+    about:
+      'While nothing changes, a link whose remote cannot be watched is looked at less and less often: after 1, 2, 4 … intervals, but at least this often (or at its own interval, if that is longer); ms.',
+  },
+  {
+    path: 'sync.maxWatchedRestMs',
+    env: null,
+    schema: count,
+    fallback: 60_000,
+    about: 'The same for a link whose remote is watched; the look is only a net for lost hints.',
+  },
+  {
+    path: 'sync.auditMs',
+    env: null,
+    schema: z.coerce.number().int().min(60_000),
+    fallback: DAY_MS,
+    about:
+      'How often each link is audited (± 25 %): both sides are read anew, compared and, where they differ, brought together by an ordinary run; ms.',
+  },
+  {
+    path: 'retention.keepDeletedMs',
+    env: null,
+    schema: z.coerce.number().int().min(60_000),
+    fallback: 7 * DAY_MS,
+    about:
+      'Deleted contexts and rows of the change feed stay at least this long, and until every link has seen them; ms.',
+  },
+  {
+    path: 'retention.horizonMs',
+    env: null,
+    schema: z.coerce.number().int().min(60_000),
+    fallback: 30 * DAY_MS,
+    about:
+      'Rows of the change feed go after this long, seen or not. A cursor from before is refused with `CURSOR_EXPIRED`; a link that slept longer is compared anew and deletes nothing; ms.',
+  },
+  {
+    path: 'retention.maxVersions',
+    env: null,
+    schema: count,
+    fallback: 100,
+    about: 'Versions kept per context, besides those a link or an open conflict still needs.',
+  },
+  {
+    path: 'retention.keepRunsMs',
+    env: null,
+    schema: z.coerce.number().int().min(60_000),
+    fallback: 30 * DAY_MS,
+    about: 'Runs with their ops, and decided conflicts, stay at least this long; ms.',
+  },
+  {
+    path: 'retention.keepRunsPerLink',
+    env: null,
+    schema: count,
+    fallback: 50,
+    about: 'Newest runs kept per link, however old.',
+  },
+  {
+    path: 'retention.keepAuditMs',
+    env: null,
+    schema: z.coerce.number().int().min(60_000),
+    fallback: 365 * DAY_MS,
+    about: 'Rows of the audit log (who changed what) stay this long; ms.',
+  },
+  {
+    path: 'retention.blobGraceMs',
+    env: null,
+    schema: z.coerce
+      .number()
+      .int()
+      .min(2 * 3_600_000),
+    fallback: DAY_MS,
+    about: 'A body that nothing refers to any more stays this long after its last use; ms.',
   },
   {
     path: 'rateLimit.maxRequests',

@@ -131,6 +131,7 @@ function withDemo(config: Config, demo: DemoWorkspace | null): Config {
   return {
     ...config,
     connectors: {
+      ...config.connectors,
       fileRoots: [...config.connectors.fileRoots, demo.folder],
       stdioAllow: [...config.connectors.stdioAllow, demo.serverCommand],
     },

@@ -1,24 +1,29 @@
 /** Role `sync-worker`: Temporal's workflows and activities, the pulse, the watchers of remotes. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { v7 as newId } from 'uuid';
+import { createConflictActivities } from '../activities/conflicts.ts';
 import { createActivities } from '../activities/create-activities.ts';
+import { createThreads } from '../activities/compute/threads.ts';
 import type { PassOutcome, PassToken } from '../activities/contract.ts';
+import { DEFAULT_PACE, type PulsePace } from '../activities/pulse.ts';
 import { ensureSearchAttributes } from '../dev/search-attributes.ts';
 import { systemClock } from '../domain/clock.ts';
 import { messageOf } from '../domain/errors.ts';
-import { startRemoteWatcher } from '../workers/watch-remotes.ts';
-import { PULSE, pulseScheduleId } from '../workflows/contract.ts';
+import { startRemoteWatcher, type RemoteWatcher } from '../workers/watch-remotes.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { isBuilt, packageRoot } from './package-root.ts';
+import { ensurePulse } from './pulse-schedule.ts';
 import type { Services } from './services.ts';
 
 const SHUTDOWN_GRACE = '20 seconds';
 const STOP_DEADLINE_MS = 25_000;
 /** How long a task waits for the worker that has the workflow cached, which may be dead. */
 const STICKY_TIMEOUT = '2 seconds';
+
+/** Workflow tasks beside those that do a pass: starts, wakes, ends, the pulse. */
+const QUICK_TASKS = 10;
 
 export type PassListener = (pass: PassToken, outcome: PassOutcome) => void;
 
@@ -29,17 +34,29 @@ export async function startSyncWorker(
   onPass?: PassListener,
 ): Promise<void> {
   const { config, log, store, pool, wake, committed } = services;
+  const watching: { current: RemoteWatcher | null } = { current: null };
+  const threads = createThreads();
+  lifecycle.add({ name: 'threads', stop: () => threads.close() });
   const activities = createActivities({
     sync: store.sync,
     sweeps: store.sweeps,
     pool,
+    threads,
     clock: systemClock,
     newId,
     wake,
+    log,
+    pace: { ...DEFAULT_PACE, ...paceOf(config) },
+    isWatched: (link) => watching.current?.isWatched(link) ?? false,
     onPass(pass, outcome) {
       logPass(log, pass, outcome);
       onPass?.(pass, outcome);
     },
+  });
+  const conflictActivities = createConflictActivities({
+    watch: store.conflictWatch,
+    conflicts: store.conflicts,
+    clock: systemClock,
   });
   installRuntime(services);
   await ensureAttributes(services);
@@ -49,8 +66,12 @@ export async function startSyncWorker(
     namespace: config.temporal.namespace,
     taskQueue: config.temporal.taskQueue,
     ...workflowSource(),
-    activities,
+    activities: { ...activities, ...conflictActivities },
     maxCachedWorkflows: config.temporal.maxCachedWorkflows,
+    // A small pass is a local activity inside its workflow's task, a large one goes step by step.
+    maxConcurrentLocalActivityExecutions: config.sync.maxLivePerProcess,
+    maxConcurrentActivityTaskExecutions: config.sync.maxLivePerProcess,
+    maxConcurrentWorkflowTaskExecutions: config.sync.maxLivePerProcess + QUICK_TASKS,
     shutdownGraceTime: SHUTDOWN_GRACE,
     stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
   });
@@ -73,10 +94,17 @@ export async function startSyncWorker(
     linkOf: async (ref) => (await store.sync.linkOfPass(ref))?.link ?? null,
     pool,
     wake,
+    maxWatched: config.connectors.maxWatched,
     log,
   });
+  watching.current = watcher;
   committed.add(refreshOnLinkChange(watcher.refresh));
   lifecycle.add({ name: 'watchers', stop: () => watcher.stop() });
+}
+
+function paceOf({ sync }: Services['config']): Partial<PulsePace> {
+  const { maxLive, maxPolledRestMs, maxWatchedRestMs } = sync;
+  return { maxLive, limit: maxLive, maxPolledRestMs, maxWatchedRestMs };
 }
 
 /** One line per pass that did or wanted something: ids, counts and times, never content. */
@@ -167,28 +195,4 @@ function forward(
 ): void {
   const method = level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : 'debug';
   log[method](line.meta ?? {}, line.message);
-}
-
-/** One schedule for all links. Creating it twice is fine; a changed interval is carried over. */
-async function ensurePulse({ client, config }: Services): Promise<void> {
-  const spec = { intervals: [{ every: config.sync.pulseMs }] };
-  const scheduleId = pulseScheduleId(config.temporal.taskQueue);
-  try {
-    await client.schedule.create({
-      scheduleId,
-      spec,
-      action: {
-        type: 'startWorkflow',
-        workflowType: PULSE,
-        workflowId: scheduleId,
-        taskQueue: config.temporal.taskQueue,
-        workflowExecutionTimeout: '1 minute',
-        staticSummary: 'wakes links whose time has come',
-      },
-      policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '10s' },
-    });
-  } catch (error) {
-    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    await client.schedule.getHandle(scheduleId).update((previous) => ({ ...previous, spec }));
-  }
 }

@@ -40,19 +40,47 @@ INSERT INTO blobs (tenant_id, hash, codec, size, body)
 SELECT current_setting('app.tenant'), decode(b.hash, 'hex'), b.codec, b.size, b.body
 FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS b (hash, codec, size, body)
 ORDER BY b.hash
+ON CONFLICT DO NOTHING RETURNING encode(hash, 'hex') AS hash`;
+
+// A blob that has been there for long may be collected at this very moment (collect-blobs.ts), so it
+// is touched before it is relied on: the subquery makes that happen before anything is inserted.
+const KEEP_BLOBS = `
+WITH given AS (
+  SELECT decode(b.hash, 'hex') AS hash, b.codec, b.size, b.body
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS b (hash, codec, size, body)
+), old AS (
+  SELECT o.hash FROM given CROSS JOIN LATERAL (SELECT hash FROM blobs
+    WHERE tenant_id = current_setting('app.tenant') AND hash = given.hash
+      AND created_at < now() - interval '1 hour' OFFSET 0) o
+), touched AS (
+  UPDATE blobs SET created_at = now() FROM old
+  WHERE blobs.tenant_id = current_setting('app.tenant') AND blobs.hash = old.hash RETURNING 1
+)
+INSERT INTO blobs (tenant_id, hash, codec, size, body)
+SELECT current_setting('app.tenant'), hash, codec, size, body FROM given
+WHERE (SELECT count(*) FROM touched) >= 0
+ORDER BY hash
 ON CONFLICT DO NOTHING`;
 
-/** Stores bodies that are not there yet. */
+/** Stores bodies that are not there yet, and keeps those that are from being collected. */
 export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Promise<void> {
   const fresh = bodies.filter((body) => body.bytes !== null);
   const distinct = [...new Map(fresh.map((body) => [body.hash, body])).values()];
   if (distinct.length === 0) return;
-  await tx.query(INSERT_BLOBS, [
-    distinct.map((body) => body.hash),
-    distinct.map((body) => body.codec),
-    distinct.map((body) => body.size),
-    distinct.map((body) => body.bytes),
-  ]);
+  const added = await tx.query<{ hash: Hash }>(INSERT_BLOBS, columnsOf(distinct));
+  if (added.length === distinct.length) return;
+  const isAdded = new Set(added.map((row) => row.hash));
+  const known = distinct.filter((body) => !isAdded.has(body.hash));
+  await tx.query(KEEP_BLOBS, columnsOf(known));
+}
+
+function columnsOf(bodies: readonly Body[]): unknown[] {
+  return [
+    bodies.map((body) => body.hash),
+    bodies.map((body) => body.codec),
+    bodies.map((body) => body.size),
+    bodies.map((body) => body.bytes),
+  ];
 }
 
 /**
@@ -70,20 +98,38 @@ export async function loadBodies(
   tx: Transaction,
   hashes: Iterable<Hash>,
 ): Promise<Map<Hash, Json>> {
-  const wanted = [...new Set(hashes)];
-  if (wanted.length === 0) return new Map();
-  const rows = await tx.query<BlobRow>(wantedBlobs('codec, body'), [wanted]);
-  const entries = rows.map(async (row) => [row.hash, await decodeBody(row)] as const);
+  const stored = await loadStored(tx, hashes);
+  const entries = [...stored].map(async ([hash, body]) => [hash, await decodeBody(body)] as const);
   return new Map(await Promise.all(entries));
 }
 
-interface BlobRow {
-  hash: Hash;
-  codec: string;
-  body: Buffer;
+/** The same bodies as they are stored, for those who take them apart elsewhere. */
+export async function loadStored(
+  tx: Transaction,
+  hashes: Iterable<Hash>,
+): Promise<Map<Hash, StoredBody>> {
+  const wanted = [...new Set(hashes)];
+  if (wanted.length === 0) return new Map();
+  const rows = await tx.query<StoredBody & { hash: Hash }>(
+    wantedBlobs('codec, size, body AS bytes'),
+    [wanted],
+  );
+  return new Map(rows.map(({ hash, ...body }) => [hash, body]));
 }
 
-async function decodeBody(row: BlobRow): Promise<Json> {
-  const text = row.codec === 'gzip' ? await inflate(row.body) : row.body;
+/** A body's bytes as the database has them. */
+export interface StoredBody {
+  readonly codec: Body['codec'];
+  /** Bytes of compact JSON, before compression. */
+  readonly size: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The value of a stored body. */
+export async function decodeBody({ codec, bytes }: StoredBody): Promise<Json> {
+  const text =
+    codec === 'gzip'
+      ? await inflate(bytes)
+      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return JSON.parse(text.toString('utf8')) as Json;
 }

@@ -18,8 +18,10 @@ import { appendJson, mergePatch } from './apply-change.ts';
 import { encodeBody, loadBodies, type Body } from './blobs.ts';
 import type { ContextStore } from './contract.ts';
 import type { Database, Transaction } from './database.ts';
-import { FEED_START, feedHead, readChanges } from './feed.ts';
+import { FEED_START, feedHead, readChanges, requireKept } from './feed.ts';
+import { rememberWrite } from './idempotency.ts';
 import { pageOf, unpackCursor } from './paging.ts';
+import { requireNoCycle } from './parents.ts';
 import {
   CONTEXT_COLUMNS,
   lockContexts,
@@ -56,7 +58,11 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
   }
 
   async function write<T>(caller: Caller, work: (tx: Transaction) => Promise<T>): Promise<T> {
-    const result = await database.withTenant(caller.tenant, work);
+    const result = await database.withTenant(caller.tenant, async (tx) => {
+      const done = await work(tx);
+      await rememberWrite(tx, { caller, result: done, at: clock.now() });
+      return done;
+    });
     onCommitted();
     return result;
   }
@@ -74,6 +80,7 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
       const body = await bodyOf(data, options.compress);
       return write(caller, async (tx) => {
         const { row, live } = await lockLive(tx, key, options.ifVersion);
+        await requireParent(tx, key, options.parentId, row);
         const at = now();
         const version: VersionWrite = {
           ...writeOf(caller, { key, row, live, body }, at),
@@ -102,6 +109,7 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
       return write(caller, async (tx) => {
         const { row, live } = await lockLive(tx, key, options.ifVersion);
         if (!live?.hash) throw notFound(key);
+        await requireParent(tx, key, options.parentId, row);
         const value = await combine(tx, { hash: live.hash, data, changeType });
         const at = now();
         const version: VersionWrite = {
@@ -159,11 +167,13 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
     },
 
     async changes(caller, { since, limit, prefix }) {
-      return database.withTenant(caller.tenant, async (tx) =>
-        since === 'now'
-          ? { changes: [], cursor: await feedHead(tx) }
-          : readChanges(tx, { since: since ?? FEED_START, limit, prefix: prefix ?? '' }),
-      );
+      return database.withTenant(caller.tenant, async (tx) => {
+        if (since === 'now') return { changes: [], cursor: await feedHead(tx) };
+        const page = { since: since ?? FEED_START, limit, prefix: prefix ?? '' };
+        const read = await readChanges(tx, page);
+        if (since !== null) await requireKept(tx, since);
+        return read;
+      });
     },
   };
 }
@@ -225,6 +235,17 @@ async function combine(
   return change.changeType === 'merge'
     ? mergePatch(current, change.data)
     : appendJson(current, change.data);
+}
+
+/** A parent that is named anew is checked; one that stays was, when it was set. */
+async function requireParent(
+  tx: Transaction,
+  key: ContextKey,
+  parent: string | null | undefined,
+  row: ContextRow | null,
+): Promise<void> {
+  if (typeof parent === 'string' && parent !== row?.parent_id)
+    await requireNoCycle(tx, key, parent);
 }
 
 function requireVersion(live: ContextRow | null, ifVersion: number | undefined): void {

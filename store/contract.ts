@@ -12,17 +12,28 @@ import type {
   DeleteReason,
   VersionRow,
 } from '../domain/context.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { Hash } from '../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId, RunId, TenantId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type {
+  AuditProof,
   Conflict,
+  ConflictFallback,
+  ConflictReason,
   ConflictStatus,
   GuardTrip,
   Link,
   LinkState,
+  PlannedDecision,
   ResolutionChoice,
   Run,
 } from '../domain/link.ts';
+import type { WaitStore } from './wait-store.ts';
+import type { AuditStore } from './audits.ts';
+import type { Idempotency } from './idempotency.ts';
+import type { MetricsStore } from './metrics.ts';
+import type { QuarantineChange, QuarantineChoice, QuarantinedItem } from './quarantine.ts';
 
 export interface Page<Row> {
   readonly items: readonly Row[];
@@ -96,13 +107,19 @@ export type NewLink = Pick<
   | 'intervalMs'
   | 'trigger'
   | 'guards'
->;
+> & { readonly conflictFallback?: ConflictFallback | null | undefined };
 
 export interface LinkStatus {
   readonly state: LinkState;
   /** Age of the oldest change not yet settled, ms; 0 when there is none. */
   readonly lagMs: number;
   readonly lastProvedEqualAt: string | null;
+  /** What the last finished audit counted; null: none yet. */
+  readonly proof: AuditProof | null;
+  /** Whether a clock is off by more than a bound: the API's, a worker's, or the remote's. */
+  readonly clockSkew: boolean;
+  /** The largest of these differences, ms; positive: ahead of Postgres. */
+  readonly skewMs: number;
   readonly lastSettledAt: string | null;
   readonly items: number;
   readonly conflicts: number;
@@ -133,11 +150,16 @@ export interface LinkStore {
   /** New epoch: forgets every base, deletes nothing. */
   reset(caller: Caller, id: LinkId): Promise<Link>;
   status(caller: Caller, id: LinkId): Promise<LinkStatus>;
-  /** The items that rest for a reason: quarantined ones with code and detail. */
-  quarantined(
+  /** The items that are set aside, with why and what comes next; at most 1,000. */
+  quarantined(caller: Caller, id: LinkId): Promise<readonly QuarantinedItem[]>;
+  /** Tries items that are set aside now instead of when their back-off is over. @throws AppError LINK_NOT_FOUND */
+  retryQuarantined(caller: Caller, id: LinkId, choice: QuarantineChoice): Promise<QuarantineChange>;
+  /** Makes them ordinary items again: their failures are forgotten. @throws AppError LINK_NOT_FOUND */
+  releaseQuarantined(
     caller: Caller,
     id: LinkId,
-  ): Promise<readonly { key: string; remoteId: string | null; code: string; detail: string }[]>;
+    choice: QuarantineChoice,
+  ): Promise<QuarantineChange>;
 }
 
 /** One op of a run or plan, as an operator reads it. */
@@ -157,19 +179,79 @@ export interface RunStore {
    * @throws AppError LINK_NOT_FOUND, LINK_PAUSED
    */
   request(caller: Caller, linkId: LinkId, reason: string): Promise<Run>;
+  /** Asks for a dry run; a paused or parked link takes it too. @throws AppError LINK_NOT_FOUND */
+  requestPlan(caller: Caller, linkId: LinkId, reason: string): Promise<Run>;
+  /**
+   * Asks for a run that puts back what run `id` wrote, as far as it is still there.
+   * @throws AppError RUN_NOT_FOUND, RUN_NOT_FINISHED
+   */
+  requestUndo(caller: Caller, id: RunId, reason: string): Promise<Run>;
+  /** A dry run, or one that was parked. @throws AppError PLAN_NOT_FOUND */
+  plan(
+    caller: Caller,
+    id: RunId,
+  ): Promise<{ readonly run: Run; readonly decisions: readonly PlannedDecision[] }>;
   list(
     caller: Caller,
     query: { linkId: LinkId; limit: number; cursor?: string | undefined },
   ): Promise<Page<Run>>;
   /** @throws AppError RUN_NOT_FOUND */
   get(caller: Caller, id: RunId): Promise<Run>;
-  /** What the run did or, when parked, would do; in order, at most `limit`. @throws AppError RUN_NOT_FOUND */
-  ops(caller: Caller, id: RunId, limit: number): Promise<readonly RunOp[]>;
+  /** What the run did or, when parked or dry, would do; in order. @throws AppError RUN_NOT_FOUND, INVALID_CURSOR */
+  ops(
+    caller: Caller,
+    id: RunId,
+    query: { limit: number; cursor?: string | undefined },
+  ): Promise<Page<RunOp>>;
   /**
-   * Lets a parked run go on with exactly its stored plan; each op is re-checked when executed.
+   * Executes exactly the stored plan of a dry or parked run; each op is re-checked when executed.
    * @throws AppError PLAN_NOT_FOUND, PLAN_ALREADY_EXECUTED, PLAN_EXPIRED
    */
   approve(caller: Caller, planId: RunId): Promise<Run>;
+}
+
+export interface Resolution {
+  readonly choice: ResolutionChoice;
+  /** For choice `value`: the value itself, or the hash of a body this tenant has stored. */
+  readonly value?: Json | undefined;
+  readonly valueHash?: Hash | undefined;
+  readonly by: string | null;
+  /** Refuse when the conflict is at another revision. */
+  readonly ifRevision?: number | undefined;
+}
+
+/** Which open conflicts of a link, and what is chosen for each. */
+export interface BulkQuery {
+  readonly filter: {
+    readonly reason?: ConflictReason | undefined;
+    readonly prefix?: string | undefined;
+    readonly key?: ContextKey | undefined;
+  };
+  readonly choice: Exclude<ResolutionChoice, 'value'>;
+  readonly by: string | null;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+/** One conflict of a bulk call: what would happen, what happened, or why nothing did. */
+export interface BulkItem {
+  readonly id: ConflictId;
+  readonly key: ContextKey;
+  readonly reason: ConflictReason;
+  readonly revision: number;
+  readonly status: 'resolvable' | 'resolved' | 'refused';
+  readonly code?: ErrorCode;
+  readonly detail?: string;
+  /** Of a preview; null: no such item. */
+  readonly hub?: { readonly before: Json | null; readonly after: Json | null };
+  readonly remote?: { readonly before: Json | null; readonly after: Json | null };
+}
+
+export interface BulkResult {
+  /** Open conflicts that fit the filter, on all pages. */
+  readonly count: number;
+  readonly items: readonly BulkItem[];
+  readonly nextCursor: string | null;
 }
 
 export interface ConflictStore {
@@ -187,23 +269,38 @@ export interface ConflictStore {
   /**
    * Writes the chosen value as an ordinary version and wakes the link, which carries it to the
    * remote. The losing values stay in the context's history.
-   * @throws AppError CONFLICT_NOT_FOUND, CONFLICT_MOVED, VALIDATION (no proposal, value missing)
+   * @throws AppError CONFLICT_NOT_FOUND, CONFLICT_MOVED (extra.conflict: as it is now), VALIDATION (no
+   * base, no proposal, value missing or of the wrong shape), CONTEXT_TOO_LARGE
    */
-  resolve(
-    caller: Caller,
-    id: ConflictId,
-    resolution: { choice: ResolutionChoice; value?: Json | undefined; by: string | null },
-  ): Promise<Conflict>;
+  resolve(caller: Caller, id: ConflictId, resolution: Resolution): Promise<Conflict>;
+  /** What {@link resolveMany} would do; changes nothing. @throws AppError INVALID_CURSOR */
+  previewMany(caller: Caller, linkId: LinkId, query: BulkQuery): Promise<BulkResult>;
+  /** Resolves each open conflict that fits in a transaction of its own. @throws AppError INVALID_CURSOR */
+  resolveMany(caller: Caller, linkId: LinkId, query: BulkQuery): Promise<BulkResult>;
 }
 
-export type { Claimed, Outbox, OutboxMessage, LinkRef } from './outbox.ts';
+export { conflictsTold } from './outbox.ts';
+export type { Claimed, ConflictRef, Outbox, OutboxMessage, LinkRef } from './outbox.ts';
+export type { AwaitedWrite, WaitStore, WriteOutcome } from './wait-store.ts';
+export type { AuditStore } from './audits.ts';
+export type { LinkMetrics, Metrics, MetricsStore } from './metrics.ts';
+export type { DoctorStore, LinkCondition, OutboxCondition, QuarantineRow } from './doctor.ts';
+export type { QuarantineChange, QuarantineChoice, QuarantinedItem } from './quarantine.ts';
+export type { Collected, Retention, RetentionPolicy } from './retention.ts';
 export type { Sweeps } from './sweeps.ts';
+export type { ConflictWatch, ContestedSides, WatchedConflict } from './conflict-watch.ts';
+export type { DueLink, LinkRest, PulseBounds } from './due-links.ts';
 export type { SyncStore } from './sync/sync-store.ts';
 export type { PassRef, PassStart, PassEnd, BeginResult } from './sync/pass.ts';
 export type { Naming, Sighting } from './sync/observe.ts';
-export type { DirtyItem, OpenConflict, PlannedOp, PlanPage } from './sync/plan.ts';
+export type { AuditedItem } from './sync/digests.ts';
+export type { OpenConflict } from './sync/conflicts.ts';
+export type { DirtyItem, PlannedOp, PlanPage } from './sync/plan.ts';
+export type { RenameCandidate } from './sync/rename-candidates.ts';
 export type { ClaimedOp, OpResult, Settled } from './sync/execute.ts';
-export { encodeBody, type Body } from './blobs.ts';
+export { decodeBody, encodeBody, type Body, type StoredBody } from './blobs.ts';
+
+export type { Claim, Idempotency } from './idempotency.ts';
 
 /** The parts the API and CLI speak to. */
 export interface Store {
@@ -211,6 +308,10 @@ export interface Store {
   readonly links: LinkStore;
   readonly runs: RunStore;
   readonly conflicts: ConflictStore;
+  readonly audits: AuditStore;
+  readonly metrics: MetricsStore;
+  readonly waits: WaitStore;
+  readonly idempotency: Idempotency;
   /** Proof that Postgres answers. @throws AppError UNAVAILABLE */
   ping(): Promise<void>;
   close(): Promise<void>;

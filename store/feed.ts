@@ -40,6 +40,26 @@ export async function readChanges(
   return { changes: rows.map(changeOf), cursor: rows.at(-1)?.position ?? query.since };
 }
 
+/** Whether changes after a position ($1, $2) were collected; no row: everything is kept. */
+const IS_EXPIRED = `
+SELECT (xid, seq) > ($1::xid8, $2::bigint) AS "isExpired" FROM feed_horizons
+WHERE tenant_id = current_setting('app.tenant')`;
+
+/**
+ * Refuses a cursor whose next changes are gone. Asked after reading: what was read before the oldest
+ * were collected was whole. @throws AppError CURSOR_EXPIRED
+ */
+export async function requireKept(tx: Transaction, since: string): Promise<void> {
+  const [row] = await tx.query<{ isExpired: boolean }>(IS_EXPIRED, positionOf(since));
+  if (row?.isExpired) {
+    throw new AppError('CURSOR_EXPIRED', 'the changes after this cursor are no longer kept');
+  }
+}
+
+/** Whether a link (its row is `sync_links`) has yet to see changes that were collected. */
+export const IS_BEHIND = `EXISTS (SELECT 1 FROM feed_horizons h WHERE h.tenant_id = sync_links.tenant_id
+  AND (h.xid, h.seq) > (split_part(sync_links.hub_cursor, '.', 1)::xid8, split_part(sync_links.hub_cursor, '.', 2)::bigint))`;
+
 /** The newest position a reader may rest at, as a query; no row while nothing ever changed. */
 export const FEED_HEAD = `
 SELECT xid || '.' || seq AS position FROM changes

@@ -1,28 +1,41 @@
 /** Links: what is connected, with which policy, in which state. */
+import type { Clock } from '../domain/clock.ts';
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import { isUuid, type IdSource, type LinkId } from '../domain/ids.ts';
 import { canonicalJson, type Json, type JsonObject } from '../domain/json.ts';
-import type {
-  Direction,
-  GuardConfig,
-  GuardTrip,
-  Link,
-  LinkState,
-  Strategy,
-  StrategyRule,
-  Trigger,
+import {
+  DEFAULT_GUARDS,
+  type AuditProof,
+  type ConflictFallback,
+  type Direction,
+  type GuardConfig,
+  type GuardTrip,
+  type Link,
+  type LinkState,
+  type Strategy,
+  type StrategyRule,
+  type Trigger,
 } from '../domain/link.ts';
 import { recordAudit } from './audit.ts';
-import type { LinkStatus, LinkStore, NewLink } from './contract.ts';
+import type { LinkStore, NewLink } from './contract.ts';
 import { sqlStateOf, type Database, type Transaction } from './database.ts';
+import { readStatus } from './link-status.ts';
 import { wakeLink } from './outbox.ts';
+import {
+  readQuarantined,
+  releaseQuarantined,
+  retryQuarantined,
+  type QuarantineChange,
+} from './quarantine.ts';
+import { closeConflictsOfLink, setConflictFallback } from './sync/conflicts.ts';
 
 export interface LinkRow {
   id: LinkId;
   name: string;
   connector: string;
   config: JsonObject;
+  connector_version: number | null;
   prefix: string;
   direction: Direction;
   strategy: Strategy;
@@ -30,6 +43,7 @@ export interface LinkRow {
   interval_ms: number;
   trigger: Trigger;
   guards: GuardConfig;
+  conflict_fallback: ConflictFallback | null;
   state: LinkState;
   guard: GuardTrip | null;
   epoch: number;
@@ -40,17 +54,19 @@ export interface LinkRow {
   next_due_at: Date;
   last_settled_at: Date | null;
   last_proved_equal_at: Date | null;
+  proof: AuditProof | null;
   created_at: Date;
   updated_at: Date;
 }
 
 export interface LinkStoreDeps {
   readonly database: Database;
+  readonly clock: Clock;
   readonly newId: IdSource;
   readonly onCommitted: () => void;
 }
 
-export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps): LinkStore {
+export function createLinkStore({ database, clock, newId, onCommitted }: LinkStoreDeps): LinkStore {
   /** One audited change of a link, after which its workflow looks. */
   async function change(
     caller: Caller,
@@ -67,6 +83,23 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
     return linkOf(link);
   }
 
+  /** One audited change of a link's quarantine, after which its workflow looks. */
+  async function unlock(
+    caller: Caller,
+    id: LinkId,
+    { action, apply }: { action: string; apply: (tx: Transaction) => Promise<QuarantineChange> },
+  ): Promise<QuarantineChange> {
+    const done = await database.withTenant(caller.tenant, async (tx) => {
+      await lockLink(tx, id);
+      const changed = await apply(tx);
+      await recordAudit(tx, caller, { action, target: id, detail: { count: changed.count } });
+      if (changed.count > 0) await wakeLink(tx, id);
+      return changed;
+    });
+    onCommitted();
+    return done;
+  }
+
   return {
     async create(caller, link) {
       const id = newId() as LinkId;
@@ -76,6 +109,7 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
           .catch((error: unknown) => {
             throw translateDuplicate(error, link.name);
           });
+        if (link.conflictFallback) await setConflictFallback(tx, id, link.conflictFallback);
         await recordAudit(tx, caller, { action: 'link.create', target: id });
         await wakeLink(tx, id);
         return lockLink(tx, id);
@@ -103,6 +137,7 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
     async remove(caller, id) {
       await database.withTenant(caller.tenant, async (tx) => {
         await lockLink(tx, id);
+        await closeConflictsOfLink(tx, id);
         await tx.query(
           `DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
           [id],
@@ -122,6 +157,8 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
           await tx.query(UPDATE_POLICY, [id, ...policyValues(after)]).catch((error: unknown) => {
             throw translateDuplicate(error, after.name);
           });
+          if (changes.conflictFallback !== undefined)
+            await setConflictFallback(tx, id, changes.conflictFallback);
           if (policyText(before) !== policyText(after)) await openEpoch(tx, id, after.scope.prefix);
         },
       }),
@@ -142,26 +179,24 @@ export function createLinkStore({ database, newId, onCommitted }: LinkStoreDeps)
       return database.withTenant(caller.tenant, async (tx) => {
         const [row] = await tx.query<LinkRow>(`${SELECT_LINK} AND id = $1`, [id]);
         if (!row) throw linkNotFound(id);
-        const [counts] = await tx.query<StatusRow>(SELECT_STATUS, [id]);
-        return statusOf(row, counts!);
+        return readStatus(tx, row, () => clock.now());
       });
     },
 
-    async quarantined(caller, id) {
-      const rows = await database.withTenant(caller.tenant, (tx) =>
-        tx.query<{
-          key: string;
-          remote_id: string | null;
-          fault: { code: string; detail: string } | null;
-        }>(SELECT_QUARANTINED, [id]),
-      );
-      return rows.map((row) => ({
-        key: row.key,
-        remoteId: row.remote_id,
-        code: row.fault?.code ?? 'INTERNAL',
-        detail: row.fault?.detail ?? '',
-      }));
-    },
+    quarantined: (caller, id) =>
+      database.withTenant(caller.tenant, (tx) => readQuarantined(tx, id)),
+
+    retryQuarantined: (caller, id, choice) =>
+      unlock(caller, id, {
+        action: 'quarantine.retry',
+        apply: (tx) => retryQuarantined(tx, id, choice),
+      }),
+
+    releaseQuarantined: (caller, id, choice) =>
+      unlock(caller, id, {
+        action: 'quarantine.release',
+        apply: (tx) => releaseQuarantined(tx, id, choice),
+      }),
   };
 }
 
@@ -177,25 +212,6 @@ UPDATE sync_links SET name = $2, prefix = $3, direction = $4, strategy = $5, str
   interval_ms = $7, trigger = $8, guards = $9, updated_at = now()
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
-const SELECT_STATUS = `
-SELECT count(*) FILTER (WHERE state NOT IN ('tombstoned', 'excluded'))::int AS items,
-  count(*) FILTER (WHERE state = 'conflict')::int AS conflicts,
-  count(*) FILTER (WHERE state = 'quarantined')::int AS quarantined,
-  coalesce(extract(epoch FROM now() - min(dirty_since) FILTER (WHERE dirty)) * 1000, 0)::bigint::text AS lag_ms
-FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`;
-
-const SELECT_QUARANTINED = `
-SELECT key, remote_id, fault FROM sync_items
-WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND state = 'quarantined'
-ORDER BY key LIMIT 1000`;
-
-interface StatusRow {
-  items: number;
-  conflicts: number;
-  quarantined: number;
-  lag_ms: string;
-}
-
 /** The link's row, locked until the transaction ends. @throws AppError LINK_NOT_FOUND */
 export async function lockLink(tx: Transaction, id: LinkId): Promise<LinkRow> {
   const [row] = await tx.query<LinkRow>(`${SELECT_LINK} AND id = $1 FOR UPDATE`, [id]);
@@ -205,9 +221,10 @@ export async function lockLink(tx: Transaction, id: LinkId): Promise<LinkRow> {
 
 /**
  * New epoch: every base is forgotten, so nothing can be deleted before a whole baseline. Items
- * under the prefix become unknown again; those that left it are excluded, not deleted.
+ * under the prefix become unknown again; those that left it are excluded, not deleted, and give up
+ * their names on the remote: what is there belongs to the new scope.
  */
-async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<void> {
+export async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<void> {
   await tx.query(
     `UPDATE sync_links SET epoch = epoch + 1, fence = fence + 1, hub_cursor = NULL, remote_cursor = NULL,
        guard = NULL, state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, updated_at = now()
@@ -218,15 +235,15 @@ async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<v
     `UPDATE sync_items SET base_version = NULL, base_hub_hash = NULL, base_remote_hash = NULL,
        state = CASE WHEN NOT starts_with(key, $2) THEN 'excluded'
                     WHEN state = 'tombstoned' THEN 'tombstoned' ELSE 'pending' END,
-       dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0
+       dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0,
+       remote_id = CASE WHEN starts_with(key, $2) THEN remote_id END,
+       remote_status = CASE WHEN starts_with(key, $2) THEN remote_status ELSE 'unknown' END,
+       remote_hash = CASE WHEN starts_with(key, $2) THEN remote_hash END,
+       remote_version = CASE WHEN starts_with(key, $2) THEN remote_version END
      WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`,
     [id, prefix],
   );
-  await tx.query(
-    `UPDATE sync_conflicts SET status = 'closed', updated_at = now()
-     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open'`,
-    [id],
-  );
+  await closeConflictsOfLink(tx, id);
   // A plan of the old epoch, approved or not, must not delete what the new one has yet to look at.
   await tx.query(
     `UPDATE sync_ops SET state = 'stale', detail = 'the link was changed or reset since the plan'
@@ -237,7 +254,8 @@ async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<v
 
 async function setState(tx: Transaction, id: LinkId, state: LinkState): Promise<void> {
   await tx.query(
-    `UPDATE sync_links SET state = $2, guard = NULL, failures = 0, next_due_at = now(), updated_at = now()
+    `UPDATE sync_links SET state = $2, guard = NULL, failures = 0, next_due_at = now(),
+       rests_until = NULL, quiet_looks = 0, updated_at = now()
      WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [id, state],
   );
@@ -256,27 +274,14 @@ export function linkOf(row: LinkRow): Link {
     strategies: row.strategies,
     intervalMs: row.interval_ms,
     trigger: row.trigger,
-    guards: row.guards,
+    // A row of before a guard was known has its default.
+    guards: { ...DEFAULT_GUARDS, ...row.guards },
+    conflictFallback: row.conflict_fallback,
     state: row.state,
     guard: row.guard,
     epoch: row.epoch,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
-  };
-}
-
-function statusOf(row: LinkRow, counts: StatusRow): LinkStatus {
-  const isScheduled = row.trigger === 'auto' && (row.state === 'active' || row.state === 'failed');
-  return {
-    state: row.state,
-    lagMs: Number(counts.lag_ms),
-    lastProvedEqualAt: row.last_proved_equal_at?.toISOString() ?? null,
-    lastSettledAt: row.last_settled_at?.toISOString() ?? null,
-    items: counts.items,
-    conflicts: counts.conflicts,
-    quarantined: counts.quarantined,
-    nextRunAt: isScheduled ? row.next_due_at.toISOString() : null,
-    guard: row.guard,
   };
 }
 

@@ -3,7 +3,7 @@
  * SKIP LOCKED, sent, and deleted: at least once, in no promised order. A wake means "look".
  */
 import { z } from 'zod';
-import type { LinkId, TenantId } from '../domain/ids.ts';
+import type { ConflictId, LinkId, TenantId } from '../domain/ids.ts';
 import type { Database, Transaction } from './database.ts';
 
 const contextsChanged = z.object({
@@ -14,7 +14,17 @@ const linkWake = z.object({
   topic: z.literal('link.wake'),
   payload: z.object({ linkId: z.string() }),
 });
-const messageSchema = z.discriminatedUnion('topic', [contextsChanged, linkWake]);
+const conflict = z.object({ conflictId: z.string() });
+/** A conflict opened, or is due at another time: its workflow starts, or looks. */
+const conflictOpened = z.object({ topic: z.literal('conflict.opened'), payload: conflict });
+/** A conflict was resolved or closed: its workflow, if there is one, ends. */
+const conflictEnded = z.object({ topic: z.literal('conflict.ended'), payload: conflict });
+const messageSchema = z.discriminatedUnion('topic', [
+  contextsChanged,
+  linkWake,
+  conflictOpened,
+  conflictEnded,
+]);
 
 export type OutboxMessage = z.infer<typeof messageSchema> & {
   readonly id: string;
@@ -30,7 +40,9 @@ export async function wakeLink(tx: Transaction, linkId: LinkId): Promise<void> {
   );
 }
 
-const TOPICS = [contextsChanged, linkWake].map(({ shape }) => shape.topic.value);
+const TOPICS = [contextsChanged, linkWake, conflictOpened, conflictEnded].map(
+  ({ shape }) => shape.topic.value,
+);
 
 // A claim is a lease: a relay that dies leaves its rows to the next one. Topics of a newer version
 // are left to a newer relay.
@@ -41,16 +53,39 @@ WHERE id IN (
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, tenant_id, topic, payload`;
 
-/** The links whose scope holds one of the keys, other than the one that wrote them. */
+/**
+ * The links whose scope holds one of the keys, other than the one that wrote them. A link that rests
+ * because its remote asked for it looks when its rest is over.
+ */
 const SELECT_LISTENERS = `
 SELECT DISTINCT l.tenant_id AS tenant, l.id AS "linkId"
 FROM json_to_recordset($1::json) AS m (tenant text, key text, origin text)
 JOIN sync_links l ON l.tenant_id = m.tenant AND starts_with(m.key, l.prefix)
-WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto' AND l.id::text IS DISTINCT FROM m.origin`;
+WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto'
+  AND (l.rests_until IS NULL OR l.rests_until <= now()) AND l.id::text IS DISTINCT FROM m.origin`;
 
 export interface LinkRef {
   readonly tenant: TenantId;
   readonly linkId: LinkId;
+}
+
+export interface ConflictRef {
+  readonly tenant: TenantId;
+  readonly conflictId: ConflictId;
+}
+
+/** The conflicts whose workflows must hear of these messages, each once; an end outweighs a start. */
+export function conflictsTold(
+  messages: readonly OutboxMessage[],
+): (ConflictRef & { readonly isOpen: boolean })[] {
+  const told = new Map<string, ConflictRef & { isOpen: boolean }>();
+  for (const { topic, payload, tenant } of messages) {
+    if (topic !== 'conflict.opened' && topic !== 'conflict.ended') continue;
+    const name = `${tenant}/${payload.conflictId}`;
+    const isOpen = topic === 'conflict.opened' && told.get(name)?.isOpen !== false;
+    told.set(name, { tenant, conflictId: payload.conflictId as ConflictId, isOpen });
+  }
+  return [...told.values()];
 }
 
 export interface Claimed {

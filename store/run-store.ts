@@ -1,24 +1,29 @@
 /** Runs: asked for, read, approved. The engine fills them in. */
 import type { Clock } from '../domain/clock.ts';
+import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import { isUuid, type IdSource, type LinkId, type RunId } from '../domain/ids.ts';
+import type { Json } from '../domain/json.ts';
 import {
   NO_COUNTS,
+  type DroppedOp,
   type GuardTrip,
+  type PlannedDecision,
   type Run,
   type RunCounters,
+  type RunMode,
   type RunStatus,
 } from '../domain/link.ts';
 import { recordAudit } from './audit.ts';
 import { loadBodies } from './blobs.ts';
 import type { RunOp, RunStore } from './contract.ts';
 import type { Database, Transaction } from './database.ts';
-import { lockLink } from './link-store.ts';
+import { lockLink, type LinkRow } from './link-store.ts';
 import { wakeLink } from './outbox.ts';
 import { pageOf, unpackCursor } from './paging.ts';
 
-/** How long a parked plan may be approved: the world moves on. */
+/** How long a plan stored before plans had a time of their own may be approved. */
 const PLAN_LIFE_MS = 7 * 24 * 3_600_000;
 
 export interface RunRow {
@@ -32,6 +37,12 @@ export interface RunRow {
   guard: GuardTrip | null;
   error: { code: string; detail: string } | null;
   begun: boolean;
+  mode: RunMode;
+  undoes: RunId | null;
+  expires_at: Date | null;
+  decisions: PlannedDecision[];
+  /** Read with the run, not where it was just written. */
+  dropped?: DroppedOp[];
   approved_at: Date | null;
   started_at: Date;
   ended_at: Date | null;
@@ -45,20 +56,48 @@ export interface RunStoreDeps {
 }
 
 export function createRunStore({ database, clock, newId, onCommitted }: RunStoreDeps): RunStore {
+  /** Records that somebody wants a run and wakes its link; joins one of its kind that waits. */
+  async function ask(caller: Caller, linkId: LinkId, wanted: WantedRun): Promise<Run> {
+    const { mode, undoes = null, reason } = wanted;
+    const run = await database.withTenant(caller.tenant, async (tx) => {
+      const link = await lockLink(tx, linkId);
+      wanted.check?.(link);
+      await wakeLink(tx, linkId);
+      const [waiting] = await tx.query<RunRow>(SELECT_WAITING, [linkId, mode, undoes]);
+      if (waiting) return waiting;
+      if (mode === 'undo') await recordAudit(tx, caller, { action: 'run.undo', target: undoes! });
+      const values = [newId(), linkId, reason, link.epoch, mode, undoes];
+      const [made] = await tx.query<RunRow>(INSERT_RUN, values);
+      return made!;
+    });
+    onCommitted();
+    return runOf(run);
+  }
+
   return {
-    async request(caller, linkId, reason) {
-      const run = await database.withTenant(caller.tenant, async (tx) => {
-        const link = await lockLink(tx, linkId);
-        if (link.state === 'paused')
-          throw new AppError('LINK_PAUSED', `link ${link.name} is paused`);
-        await wakeLink(tx, linkId);
-        const [waiting] = await tx.query<RunRow>(SELECT_WAITING, [linkId]);
-        if (waiting) return waiting;
-        const [made] = await tx.query<RunRow>(INSERT_RUN, [newId(), linkId, reason, link.epoch]);
-        return made!;
-      });
-      onCommitted();
-      return runOf(run);
+    request: (caller, linkId, reason) =>
+      ask(caller, linkId, {
+        mode: 'look',
+        reason,
+        check(link) {
+          if (link.state === 'paused')
+            throw new AppError('LINK_PAUSED', `link ${link.name} is paused`);
+        },
+      }),
+
+    requestPlan: (caller, linkId, reason) => ask(caller, linkId, { mode: 'plan', reason }),
+
+    async requestUndo(caller, id, reason) {
+      const undone = await database.withTenant(caller.tenant, (tx) => selectRun(tx, id));
+      if (undone.status === 'running')
+        throw new AppError('RUN_NOT_FINISHED', `run ${id} is still under way`);
+      return ask(caller, undone.link_id, { mode: 'undo', undoes: id, reason });
+    },
+
+    async plan(caller, id) {
+      const run = await database.withTenant(caller.tenant, (tx) => findRun(tx, id));
+      if (!run || !hasPlan(run)) throw new AppError('PLAN_NOT_FOUND', `there is no plan ${id}`);
+      return { run: runOf(run), decisions: run.decisions };
     },
 
     async list(caller, { linkId, limit, cursor }) {
@@ -76,21 +115,16 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
       return runOf(await database.withTenant(caller.tenant, (tx) => selectRun(tx, id)));
     },
 
-    async ops(caller, id, limit) {
+    async ops(caller, id, { limit, cursor }) {
+      const [after] = cursor === undefined ? [0] : unpackCursor(cursor, ['integer']);
       return database.withTenant(caller.tenant, async (tx) => {
         await selectRun(tx, id);
-        const rows = await tx.query<OpViewRow>(SELECT_OPS, [id, limit]);
+        const rows = await tx.query<OpViewRow>(SELECT_OPS, [id, after, limit + 1]);
         const bodies = await loadBodies(tx, rows.flatMap(hashesOf));
-        const body = (hash: Hash | null) => (hash ? (bodies.get(hash) ?? null) : null);
-        return rows.map((row): RunOp => ({
-          op: row.action,
-          side: row.side,
-          key: row.key,
-          reason: row.detail ?? row.reason,
-          state: row.state,
-          before: body(row.side === 'hub' ? row.hub_hash : row.remote_hash),
-          after: body(row.side === 'hub' ? row.hub_after : row.remote_after),
-        }));
+        return pageOf(rows, limit, {
+          item: (row) => opOf(row, bodies),
+          sortValues: (row) => [row.seq],
+        });
       });
     },
 
@@ -99,11 +133,7 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
         const [row] = isUuid(planId) ? await tx.query<PlanRow>(LOCK_PLAN, [planId]) : [];
         requireApprovable(row, clock.now());
         await tx.query(APPROVE_RUN, [planId, caller.actor]);
-        await tx.query(
-          `UPDATE sync_links SET state = 'active', guard = NULL, updated_at = now()
-           WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND state = 'parked'`,
-          [row.link_id],
-        );
+        await tx.query(UNPARK, [row.link_id, acceptedConflicts(row)]);
         await recordAudit(tx, caller, { action: 'plan.approve', target: planId });
         await wakeLink(tx, row.link_id);
         return selectRun(tx, planId);
@@ -114,7 +144,29 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
   };
 }
 
-const SELECT_RUN = `SELECT * FROM sync_runs WHERE tenant_id = current_setting('app.tenant')`;
+interface WantedRun {
+  readonly mode: RunMode;
+  readonly reason: string;
+  readonly undoes?: RunId;
+  /** @throws AppError where the link takes no such run now */
+  readonly check?: (link: LinkRow) => void;
+}
+
+/** Most dropped ops a run lists. */
+const MAX_DROPPED = 1_000;
+
+const RUN_COLUMNS = `r.*, (SELECT coalesce(json_agg(json_build_object('key', o.key, 'side', o.side,
+    'reason', coalesce(o.detail, o.reason)) ORDER BY o.seq), '[]')
+  FROM (SELECT * FROM sync_ops WHERE tenant_id = r.tenant_id AND run_id = r.id
+    AND state IN ('stale', 'failed') ORDER BY seq LIMIT ${MAX_DROPPED}) AS o) AS dropped`;
+
+const SELECT_RUN = `
+SELECT ${RUN_COLUMNS} FROM sync_runs r WHERE tenant_id = current_setting('app.tenant')`;
+
+const UNPARK = `
+UPDATE sync_links SET state = CASE WHEN state = 'parked' THEN 'active' ELSE state END,
+  guard = NULL, conflicts_accepted = greatest(conflicts_accepted, $2), updated_at = now()
+WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 const LOCK_PLAN = `
 SELECT r.*, l.epoch AS link_epoch FROM sync_runs r
@@ -125,30 +177,32 @@ type PlanRow = RunRow & { link_epoch: number };
 
 const SELECT_WAITING = `
 SELECT * FROM sync_runs WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-  AND status = 'running' AND NOT begun LIMIT 1`;
+  AND status = 'running' AND mode = $2 AND (NOT begun OR mode = 'undo')
+  AND undoes IS NOT DISTINCT FROM $3 LIMIT 1`;
 
 const INSERT_RUN = `
-INSERT INTO sync_runs (tenant_id, id, link_id, status, trigger, epoch)
-VALUES (current_setting('app.tenant'), $1, $2, 'running', $3, $4) RETURNING *`;
+INSERT INTO sync_runs (tenant_id, id, link_id, status, trigger, epoch, mode, undoes)
+VALUES (current_setting('app.tenant'), $1, $2, 'running', $3, $4, $5, $6) RETURNING *`;
 
 const LIST_RUNS = `
-SELECT * FROM sync_runs
+SELECT ${RUN_COLUMNS} FROM sync_runs r
 WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
   AND ($2::timestamptz IS NULL OR date_trunc('milliseconds', started_at) < $2
     OR (date_trunc('milliseconds', started_at) = $2 AND id > $3::uuid))
 ORDER BY date_trunc('milliseconds', started_at) DESC, id LIMIT $4`;
 
 const SELECT_OPS = `
-SELECT action, side, key, reason, state, detail, encode(hub_hash, 'hex') AS hub_hash,
+SELECT seq, action, side, key, reason, state, detail, encode(hub_hash, 'hex') AS hub_hash,
   encode(remote_hash, 'hex') AS remote_hash, encode(hub_after, 'hex') AS hub_after,
   encode(remote_after, 'hex') AS remote_after
-FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 ORDER BY seq LIMIT $2`;
+FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`;
 
 const APPROVE_RUN = `
 UPDATE sync_runs SET status = 'running', approved_at = now(), approved_by = $2, guard = NULL, ended_at = NULL
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 interface OpViewRow {
+  seq: number;
   action: string;
   side: RunOp['side'];
   key: string;
@@ -165,24 +219,54 @@ function hashesOf(row: OpViewRow): Hash[] {
   return [row.hub_hash, row.remote_hash, row.hub_after, row.remote_after].filter((h) => h !== null);
 }
 
-async function selectRun(tx: Transaction, id: RunId): Promise<RunRow> {
+/** Where an op writes both sides they end up alike; before, the remote's value is shown. */
+function opOf(row: OpViewRow, bodies: ReadonlyMap<Hash, Json>): RunOp {
+  const body = (hash: Hash | null) => (hash ? (bodies.get(hash) ?? null) : null);
+  return {
+    op: row.action,
+    side: row.side,
+    key: row.key,
+    reason: row.detail ?? row.reason,
+    state: row.state,
+    before: body(row.side === 'hub' ? row.hub_hash : row.remote_hash),
+    after: body(row.side === 'hub' ? row.hub_after : row.remote_after),
+  };
+}
+
+async function findRun(tx: Transaction, id: RunId): Promise<RunRow | null> {
   const [row] = isUuid(id) ? await tx.query<RunRow>(`${SELECT_RUN} AND id = $1`, [id]) : [];
+  return row ?? null;
+}
+
+async function selectRun(tx: Transaction, id: RunId): Promise<RunRow> {
+  const row = await findRun(tx, id);
   if (!row) throw new AppError('RUN_NOT_FOUND', `there is no run ${id}`);
   return row;
+}
+
+/** Whether a run is, or was, a plan: a dry run, or one that a guard parked. */
+function hasPlan(run: RunRow): boolean {
+  return run.mode === 'plan' || run.status === 'parked' || run.approved_at !== null;
 }
 
 function requireApprovable(row: PlanRow | undefined, nowMs: number): asserts row is PlanRow {
   if (!row) throw new AppError('PLAN_NOT_FOUND', 'there is no such plan');
   if (row.approved_at) throw new AppError('PLAN_ALREADY_EXECUTED', 'the plan was approved before');
-  if (row.status !== 'parked')
-    throw new AppError('PLAN_NOT_FOUND', 'that run is not parked; it has no plan to approve');
-  if (nowMs - row.started_at.getTime() > PLAN_LIFE_MS) {
-    throw new AppError('PLAN_EXPIRED', 'the plan is older than 7 days');
+  if (row.status !== 'parked' && row.status !== 'planned')
+    throw new AppError('PLAN_NOT_FOUND', 'that run has no plan that waits for approval');
+  const untilMs = row.expires_at?.getTime() ?? row.started_at.getTime() + PLAN_LIFE_MS;
+  if (nowMs > untilMs) {
+    throw new AppError('PLAN_EXPIRED', `the plan expired at ${new Date(untilMs).toISOString()}`);
   }
   // A new epoch promised to delete nothing before its baseline; an older plan may not break that.
   if (row.epoch !== row.link_epoch) {
     throw new AppError('PLAN_EXPIRED', 'the link was changed or reset since the plan was made');
   }
+}
+
+/** A plan parked for its conflicts has them let through by the next run, too. */
+function acceptedConflicts({ guard, counters }: RunRow): number {
+  return guard?.code === 'CONFLICT_BUDGET' ? (counters.conflicts ?? 0) : 0;
 }
 
 /** A run as other rooms see it. */
@@ -196,6 +280,10 @@ export function runOf(row: RunRow): Run {
     counters: { ...NO_COUNTS, ...row.counters },
     guard: row.guard,
     error: row.error,
+    mode: row.mode,
+    undoes: row.undoes,
+    expiresAt: row.expires_at?.toISOString() ?? null,
+    dropped: row.dropped ?? [],
     startedAt: row.started_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
   };

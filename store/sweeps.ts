@@ -2,33 +2,27 @@
 import type { Clock } from '../domain/clock.ts';
 import type { ContextKey, LinkId, TenantId } from '../domain/ids.ts';
 import type { Database, Transaction } from './database.ts';
+import { createDueLinks, type DueLinks } from './due-links.ts';
+import { forgetAnswers } from './idempotency.ts';
 import type { LinkRef } from './outbox.ts';
 import { lockContexts, writeVersions } from './write-versions.ts';
 
-export interface Sweeps {
+export interface Sweeps extends DueLinks {
   /** Deletes (reason `ttl`) up to `limit` contexts whose time is over; answers how many. */
   expireContexts(limit: number): Promise<number>;
-  /** Links whose time has come, each at most once per interval. */
-  takeDueLinks(limit: number): Promise<LinkRef[]>;
-  /** Links that run by themselves, for whoever watches their remotes. */
+  /** Forgets up to `limit` answers of requests with an `Idempotency-Key` after their day; how many. */
+  forgetAnswers(limit: number): Promise<number>;
+  /** Links that run by themselves, for whoever watches their remotes; tenants take turns. */
   liveLinks(): Promise<LinkRef[]>;
 }
 
 const SELECT_EXPIRED = `
 SELECT tenant_id, key FROM contexts WHERE expires_at <= $1 AND NOT deleted ORDER BY expires_at LIMIT $2`;
 
-// A second of slack: a link with the pulse's own interval must not miss every other beat.
-const TAKE_DUE = `
-UPDATE sync_links SET next_due_at = now() + interval_ms * interval '1 millisecond'
-WHERE (tenant_id, id) IN (
-  SELECT tenant_id, id FROM sync_links
-  WHERE next_due_at <= now() + interval '1 second' AND state IN ('active', 'failed') AND trigger = 'auto'
-  ORDER BY next_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING tenant_id AS tenant, id AS "linkId"`;
-
 const SELECT_LIVE = `
 SELECT tenant_id AS tenant, id AS "linkId" FROM sync_links
-WHERE state IN ('active', 'failed') AND trigger = 'auto' ORDER BY tenant_id, id`;
+WHERE state IN ('active', 'failed') AND trigger = 'auto'
+ORDER BY row_number() OVER (PARTITION BY tenant_id ORDER BY id), tenant_id`;
 
 export function createSweeps(deps: {
   readonly database: Database;
@@ -51,7 +45,8 @@ export function createSweeps(deps: {
       if (expired > 0) onCommitted();
       return expired;
     },
-    takeDueLinks: (limit) => database.withSystem((tx) => tx.query<LinkRefRow>(TAKE_DUE, [limit])),
+    forgetAnswers: (limit) => forgetAnswers(database, new Date(clock.now()), limit),
+    ...createDueLinks(database),
     liveLinks: () => database.withSystem((tx) => tx.query<LinkRefRow>(SELECT_LIVE)),
   };
 }

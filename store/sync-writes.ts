@@ -14,6 +14,8 @@ export interface SyncWrite {
   readonly body: Body | null;
   /** A remote value this write supersedes: kept as a version of its own, never current. */
   readonly loser: Body | null;
+  /** Whether a context that was deleted comes back as it was: with its tags, metadata and the like. */
+  readonly revives?: boolean;
   readonly linkName: string;
   readonly changeType: ChangeType;
   readonly changedBy: string | null;
@@ -61,6 +63,7 @@ export function syncWrites(write: SyncWrite): VersionWrite[] {
 function factsOf(write: SyncWrite): VersionFacts {
   const live = liveRow(write);
   if (live) return { ...live, kind: write.kind };
+  if (write.revives && write.hub) return { ...write.hub, kind: write.kind, expires_at: null };
   return {
     kind: write.kind,
     source: write.linkName,

@@ -63,10 +63,11 @@ key, version, encode(hash, 'hex') AS hash, kind, source, parent_id, session_id, 
 metadata, encrypted, compressed, size, created_at, created_by, updated_at, updated_by, expires_at,
 deleted, delete_reason`;
 
+// One look-up per key: where statistics lag behind a first sync, the planner would read the tenant.
 const LOCK_CONTEXTS = `
-SELECT ${CONTEXT_COLUMNS} FROM contexts
-WHERE tenant_id = current_setting('app.tenant') AND key = ANY($1)
-ORDER BY key FOR UPDATE`;
+SELECT c.* FROM (SELECT DISTINCT w COLLATE "C" AS key FROM unnest($1::text[]) AS w ORDER BY 1) w
+CROSS JOIN LATERAL (SELECT ${CONTEXT_COLUMNS} FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = w.key FOR UPDATE) c`;
 
 /** Locks rows in key order (so that two batches cannot deadlock) and answers them by key. */
 export async function lockContexts(
@@ -136,13 +137,18 @@ export async function writeVersions(
     writes.flatMap((write) => (write.body ? [write.body] : [])),
   );
   const records = JSON.stringify(writes.map(recordOf));
-  const written = await tx.query(WRITE_VERSIONS, [records, at]).catch((error: unknown) => {
-    throw sqlStateOf(error) === UNIQUE_VIOLATION ? lostRace() : error;
-  });
+  const written = await withLostRace(tx.query(WRITE_VERSIONS, [records, at]));
   if (written.length !== writes.filter((write) => !write.isLoser).length) throw lostRace();
 }
 
 const UNIQUE_VIOLATION = '23505';
+
+/** A key that somebody else creates at the same moment is a race that is lost, and run again. */
+export async function withLostRace<T>(writing: Promise<T>): Promise<T> {
+  return writing.catch((error: unknown) => {
+    throw sqlStateOf(error) === UNIQUE_VIOLATION ? lostRace() : error;
+  });
+}
 
 function lostRace(): AppError {
   return new AppError('VERSION_CONFLICT', 'another writer created the context first', {

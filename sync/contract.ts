@@ -111,13 +111,26 @@ export interface SideFacts {
   readonly changed: number;
   /** Deletes planned ON this side. */
   readonly plannedDeletes: number;
+  /** Values of this side the plan replaces. */
+  readonly plannedOverwrites: number;
   /** Items gone from this side because they expired; neither deletes nor an emptied side. */
   readonly expired: number;
+  /** The same counts for each kind of item the link knows. */
+  readonly kinds: readonly KindFacts[];
+}
+
+/** A side's items of one kind. */
+export interface KindFacts extends Pick<SideFacts, 'known' | 'present' | 'expired'> {
+  readonly kind: ItemKind;
 }
 
 export interface GuardFacts {
   readonly hub: SideFacts;
   readonly remote: SideFacts;
+  /** Items in conflict after this plan that are not now; how many an operator let pass. */
+  readonly conflicts: { readonly planned: number; readonly accepted: number };
+  /** Items the link keeps in step, agreed on or not. */
+  readonly items: number;
   /** Whether the canary was found, per side; null when none is configured. */
   readonly canary: { readonly hub: boolean; readonly remote: boolean } | null;
   readonly remoteName: string;

@@ -3,7 +3,14 @@
  * one sentence what was seen, on which side, and what can be done.
  */
 import type { GuardCode } from '../domain/link.ts';
-import type { GuardConfig, GuardFacts, GuardVerdict, Side, SideFacts } from './contract.ts';
+import type {
+  GuardConfig,
+  GuardFacts,
+  GuardVerdict,
+  KindFacts,
+  Side,
+  SideFacts,
+} from './contract.ts';
 
 interface SideView {
   readonly side: Side;
@@ -21,6 +28,8 @@ const GUARDS: readonly (readonly [code: GuardCode, guard: Guard])[] = [
   ['EMPTY_SIDE', emptiedSide],
   ['DELETE_BUDGET', tooManyDeletes],
   ['ALL_CHANGED', everythingChanged],
+  ['OVERWRITE_BUDGET', tooManyOverwrites],
+  ['CONFLICT_BUDGET', tooManyConflicts],
 ];
 
 /** Judges a plan's counts, per side. Guards that are switched off in the config never park. */
@@ -47,11 +56,33 @@ function missingCanary(view: SideView, config: GuardConfig, { canary }: GuardFac
   );
 }
 
+/**
+ * Memories and documents live apart (a file or graph here, a folder there): one of them is lost
+ * whole while the other stays. Other kinds are labels users give, and say nothing about places.
+ */
+const KINDS_APART: Readonly<Record<string, readonly [one: string, many: string]>> = {
+  memory: ['memory', 'memories'],
+  document: ['document', 'documents'],
+};
+
 function emptiedSide(view: SideView, config: GuardConfig): string | null {
-  const { known, present, expired } = view.facts;
-  // Items that expired went the way they were meant to; the rest did not.
-  if (!config.emptySide || present > 0 || known - expired <= 0) return null;
-  const had = `${counted(known)} it had${expired > 0 ? ` (${expired} expired)` : ''}`;
+  if (!config.emptySide) return null;
+  if (isEmptied(view.facts)) return emptied(view, view.facts, counted(view.facts.known));
+  for (const facts of view.facts.kinds) {
+    const words = Object.hasOwn(KINDS_APART, facts.kind) ? KINDS_APART[facts.kind] : undefined;
+    if (!words || !isEmptied(facts)) continue;
+    return emptied(view, facts, `${facts.known} ${words[facts.known === 1 ? 0 : 1]}`);
+  }
+  return null;
+}
+
+// Items that expired went the way they were meant to; the rest did not.
+function isEmptied({ known, present, expired }: Omit<KindFacts, 'kind'>): boolean {
+  return present === 0 && known - expired > 0;
+}
+
+function emptied(view: SideView, { expired }: Omit<KindFacts, 'kind'>, known: string): string {
+  const had = `${known} it had${expired > 0 ? ` (${expired} expired)` : ''}`;
   return `${view.title} has 0 of ${had}, so nothing was written: ${wayOut(view)}`;
 }
 
@@ -65,6 +96,43 @@ function tooManyDeletes(view: SideView, config: GuardConfig): string | null {
     `than ${maxDeleteCount} and more than ${maxDeletePercent} %, so nothing was written: ` +
     `if that is right, approve the plan; if not, bring back on the other side what is missing ` +
     `there and run the link again.`
+  );
+}
+
+function tooManyOverwrites(
+  view: SideView,
+  config: GuardConfig,
+  { items }: GuardFacts,
+): string | null {
+  const { plannedOverwrites } = view.facts;
+  const { maxOverwriteCount, maxOverwritePercent } = config;
+  const isOver =
+    plannedOverwrites > maxOverwriteCount && plannedOverwrites * 100 > maxOverwritePercent * items;
+  if (!isOver) return null;
+  return (
+    `${plannedOverwrites} of ${counted(items)} would be overwritten in ${view.name}, more than ` +
+    `${maxOverwriteCount} and more than ${maxOverwritePercent} %, so nothing was written: if that is ` +
+    `right, approve the plan; if not, put back on the other side what was changed there and run the ` +
+    `link again.`
+  );
+}
+
+/** Of both sides alike, so the first that is asked answers. */
+function tooManyConflicts(
+  _view: SideView,
+  config: GuardConfig,
+  { conflicts, items }: GuardFacts,
+): string | null {
+  const { planned, accepted } = conflicts;
+  const { maxConflictCount, maxConflictPercent } = config;
+  const isOver =
+    planned > accepted && planned > maxConflictCount && planned * 100 > maxConflictPercent * items;
+  if (!isOver) return null;
+  return (
+    `${planned} of ${counted(items)} would be in conflict, more than ${maxConflictCount} and more ` +
+    `than ${maxConflictPercent} %, so nothing was written and no conflict was opened: if that is ` +
+    `right, approve the plan and the next run opens them; if not, put one side back and run the link ` +
+    `again.`
   );
 }
 

@@ -3,7 +3,7 @@ import type { ItemKind } from '../domain/item.ts';
 import type { Json } from '../domain/json.ts';
 import type { ConflictReason } from '../domain/link.ts';
 import type { MergeRequest, MergeResult } from './contract.ts';
-import { KIND_SCHEMAS } from './merge/kind-schemas.ts';
+import { schemaOfKind } from './merge/kind-schemas.ts';
 import { mergeDocuments, type MergeConflict } from './merge/merge-documents.ts';
 import { createSameness } from './merge/sameness.ts';
 import { compileSchema } from './merge/field-types.ts';
@@ -18,7 +18,7 @@ import { strategyAt } from './strategy-at.ts';
  */
 export function mergeItem(request: MergeRequest): MergeResult {
   const { kind, base, hub, stamps, policy } = request;
-  const schema = KIND_SCHEMAS[kind];
+  const schema = schemaOfKind(kind);
   const remote = base ? translateRemote(kind, base, request.remote) : request.remote;
   const merged = mergeDocuments({
     base: base?.hub,
@@ -30,7 +30,7 @@ export function mergeItem(request: MergeRequest): MergeResult {
   });
   const pointers = merged.conflicts.map(({ pointer }) => pointer);
   if (pointers.length > 0) {
-    const reason = base ? itemReason(merged.conflicts) : 'create/create';
+    const reason = base ? itemReason(kind, merged.conflicts) : 'create/create';
     return { status: 'conflict', reason, pointers, proposal: merged.value };
   }
   const { same } = createSameness();
@@ -49,11 +49,13 @@ export function translateRemote(
   base: { readonly hub: Json; readonly remote: Json },
   remote: Json,
 ): Json {
-  return translateEdit({ base, remote, schema: KIND_SCHEMAS[kind] });
+  return translateEdit({ base, remote, schema: schemaOfKind(kind) });
 }
 
 /** One reason for the whole item: the one all its places share, else that both sides edited it. */
-function itemReason(conflicts: readonly MergeConflict[]): ConflictReason {
+function itemReason(kind: ItemKind, conflicts: readonly MergeConflict[]): ConflictReason {
+  const name = kind === 'memory' ? '/name' : '/path';
+  if (conflicts.every(({ pointer }) => pointer === name)) return 'move';
   const reasons = new Set(conflicts.map(({ reason }) => reason));
   const [only] = reasons;
   // A place that both created is, seen from an item that was there before, an edit of both.

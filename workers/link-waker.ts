@@ -37,6 +37,8 @@ export function createLinkWaker(client: Client, taskQueue: string) {
       signal: WAKE_SIGNAL,
       signalArgs: [reason],
       workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+      // Where the server's queues are fair, tenants take turns at its workers too (a key has 64 bytes).
+      priority: { fairnessKey: tenant },
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       typedSearchAttributes: attributes(tenant, linkId),
       staticSummary: `${tenant} · ${linkId} · ${reason}`,

@@ -3,9 +3,20 @@
  * loses nothing: the schedulers are set up again and the next sweep does what the lost one would.
  */
 import { Queue, UnrecoverableError, Worker, type ConnectionOptions, type Job } from 'bullmq';
-import type { Sweeps } from '../store/contract.ts';
+import type {
+  AuditStore,
+  ConflictWatch,
+  Retention,
+  RetentionPolicy,
+  Sweeps,
+} from '../store/contract.ts';
+import { collectGarbage } from './collect-garbage.ts';
+import type { ConflictWatcher } from './conflict-watcher.ts';
 import { JOBS, JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from './contract.ts';
 import { expireContexts } from './expire-contexts.ts';
+import { forgetAnswers } from './forget-answers.ts';
+import { requestAudits } from './request-audits.ts';
+import { watchConflicts } from './watch-conflicts.ts';
 
 const CLOSE_DEADLINE_MS = 5_000;
 
@@ -14,6 +25,9 @@ export interface MaintenanceDeps {
   /** Redis key prefix; apart per installation and per test. */
   readonly prefix: string;
   readonly sweeps: Sweeps;
+  readonly conflicts: { readonly watch: ConflictWatch; readonly watcher: ConflictWatcher };
+  readonly audits: { readonly store: AuditStore; readonly everyMs: number };
+  readonly retention: { readonly store: Retention; readonly policy: RetentionPolicy };
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -43,9 +57,7 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
   worker.on('failed', (job, error) =>
     log.warn({ job: job?.name, error: error.message }, 'a job failed'),
   );
-  for (const name of JOB_NAMES) {
-    await queue.upsertJobScheduler(name, { every: JOBS[name].everyMs }, { name, data: {} });
-  }
+  await scheduleJobs(queue, JOB_NAMES);
   return {
     queue,
     async stop() {
@@ -55,8 +67,19 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
   };
 }
 
+/** Makes sure that these jobs come again and again. */
+export async function scheduleJobs(queue: Queue, names: readonly JobName[]): Promise<void> {
+  for (const name of names) {
+    await queue.upsertJobScheduler(name, { every: JOBS[name].everyMs }, { name, data: {} });
+  }
+}
+
 const HANDLERS: Readonly<Record<JobName, (deps: MaintenanceDeps) => Promise<unknown>>> = {
   'expire-contexts': ({ sweeps }) => expireContexts(sweeps),
+  'watch-conflicts': ({ conflicts }) => watchConflicts(conflicts),
+  'forget-answers': ({ sweeps }) => forgetAnswers(sweeps),
+  'request-audits': ({ audits }) => requestAudits(audits.store, audits.everyMs),
+  'collect-garbage': ({ retention }) => collectGarbage(retention.store, retention.policy),
 };
 
 async function run(deps: MaintenanceDeps, job: Job): Promise<unknown> {

@@ -4,7 +4,8 @@
  * wake takes long holds up nobody else's.
  */
 import { messageOf } from '../domain/errors.ts';
-import type { Claimed, LinkRef, Outbox } from '../store/contract.ts';
+import { conflictsTold, type Claimed, type LinkRef, type Outbox } from '../store/contract.ts';
+import type { ConflictWatcher } from './conflict-watcher.ts';
 
 const BATCH = 500;
 const POLL_MS = 1_000;
@@ -14,6 +15,8 @@ const MAX_SENDING = 8;
 export interface RelayDeps {
   readonly outbox: Outbox;
   readonly wake: (link: LinkRef, reason: string) => Promise<void>;
+  /** Whom to tell of conflicts; without, they have no workflows. */
+  readonly conflicts?: Pick<ConflictWatcher, 'opened' | 'ended'>;
   /** Told that contexts or links changed, before anything is sent: long polls and watchers listen. */
   readonly onMessages?: (tenants: ReadonlySet<string>) => void;
   readonly log: { warn(fields: object, message: string): void };
@@ -91,6 +94,11 @@ export async function relayOnce(deps: RelayDeps): Promise<number> {
 /** Sends one batch; its rows are done only after everything they ask for was sent. */
 async function send(deps: RelayDeps, { messages, links }: Claimed): Promise<void> {
   deps.onMessages?.(new Set(messages.map((message) => message.tenant)));
-  await Promise.all(links.map((link) => deps.wake(link, 'hub change')));
+  await Promise.all([
+    ...links.map((link) => deps.wake(link, 'hub change')),
+    ...conflictsTold(messages).map(({ isOpen, ...ref }) =>
+      isOpen ? deps.conflicts?.opened(ref) : deps.conflicts?.ended(ref),
+    ),
+  ]);
   await deps.outbox.done(messages.map((message) => message.id));
 }

@@ -22,14 +22,24 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import type { PassOutcome, PassToken, SmallPass, SyncActivities } from '../activities/contract.ts';
-import { NOTHING_YET, runPass, type PassEnd, type PassParts } from '../activities/run-pass.ts';
+import type {
+  PassFault,
+  PassOutcome,
+  PassToken,
+  SmallPass,
+  SyncActivities,
+} from '../activities/contract.ts';
+import {
+  LOOK_AGAIN_MS,
+  NOTHING_YET,
+  runPass,
+  type PassEnd,
+  type PassParts,
+} from '../activities/run-pass.ts';
 import { PROGRESS_QUERY, WAKE_SIGNAL, type SyncLinkInput, type SyncProgress } from './contract.ts';
 
 /** How long a quiet workflow stays, so that the next wake finds it warm. */
 const LINGER_MS = 45_000;
-/** A grade-C item missing from one scan is looked for again this much later (03-sync). */
-const LOOK_AGAIN_MS = 400;
 /** A committed change waits for an older transaction; most last a few milliseconds. */
 const HELD_BACK_MS = 30;
 /** Passes in a row that may follow each other at once when sides keep moving. */
@@ -143,6 +153,9 @@ async function onePass(input: SyncLinkInput, trigger: string, state: State): Pro
     return { next: 'rest' };
   }
   if (parts.planned ?? parts.executed) report(begun.pass, outcome);
+  // A run that was asked for meanwhile has its turn even when this one was parked.
+  if (begun.pass.othersWait) return { next: 'again', pauseMs: 0 };
+  if (outcome.status === 'planned') return { next: 'rest' };
   return outcome.status === 'parked' ? { next: 'stop' } : nextOf(parts);
 }
 
@@ -177,6 +190,7 @@ function largePass(
           token,
         ),
       settle: (token, outcome) => inTask(`${summary} · ${outcome.status}`).settle(token, outcome),
+      pause: (ms) => sleep(ms),
       enter: (phase) => void (state.phase = phase),
       faultOf: failureOf,
       mayExecute: () => true,
@@ -193,10 +207,16 @@ function nextOf({ observed, executed }: PassParts): Next {
   return { next: 'rest' };
 }
 
-function failureOf(error: unknown): { code: string; detail: string } | null {
+function failureOf(error: unknown): PassFault | null {
   const cause = error instanceof ActivityFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure) {
-    return { code: cause.type ?? 'INTERNAL', detail: cause.message };
+    const [more] = (cause.details ?? []) as { retryAfterMs?: number | null }[];
+    const retryAfterMs = more?.retryAfterMs ?? null;
+    return {
+      code: cause.type ?? 'INTERNAL',
+      detail: cause.message,
+      ...(retryAfterMs === null ? {} : { retryAfterMs }),
+    };
   }
   return error instanceof ActivityFailure ? { code: 'UNAVAILABLE', detail: error.message } : null;
 }

@@ -49,7 +49,8 @@ export function requireScope(scope: Scope | null): RequestHandler {
   };
 }
 
-function checkScope(res: Response, scope: Scope): void {
+/** @throws AppError UNAUTHENTICATED, FORBIDDEN */
+export function checkScope(res: Response, scope: Scope): void {
   const state = stateOf(res);
   if (!state.caller) {
     res.setHeader('WWW-Authenticate', 'Bearer');

@@ -69,7 +69,8 @@ function isBadRequest(thrown: unknown): boolean {
   );
 }
 
-/** Sends a JSON answer that was serialised before. */
+/** Sends a JSON answer that was serialised before, under the type its headers name, if any. */
 export function sendJson(res: Response, status: number, text: string): void {
-  res.status(status).type('application/json').send(Buffer.from(text));
+  if (!res.hasHeader('Content-Type')) res.type('application/json');
+  res.status(status).send(Buffer.from(text));
 }

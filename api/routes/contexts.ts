@@ -7,6 +7,7 @@ import type { JsonObject } from '../../domain/json.ts';
 import type { ContextStore } from '../../store/contract.ts';
 import { CONTEXT_CALLS } from '../contract.ts';
 import { selectFields } from '../fields.ts';
+import { answering } from '../middleware/idempotency.ts';
 import { conditionally, etagOf, isNotModified } from '../preconditions.ts';
 import { route, type Answer, type Route } from './route.ts';
 
@@ -32,17 +33,19 @@ function storeContext(contexts: ContextStore): Route {
   return route(CONTEXT_CALLS.storeContext, async ({ body, caller, req, res }) => {
     const key = asKey(body.key);
     const { ifVersion, ...options } = storeOptions(body.options ?? {});
-    const { created, envelope } = await conditionally({
+    const location = `/api/context/get/${encodeURIComponent(key)}`;
+    const answerOf = ({ created, envelope }: Stored): Answer =>
+      written(envelope, created ? 201 : 200, created ? { Location: location } : {});
+    const stored = await conditionally({
       ...requestFacts(contexts, { caller, key, req, res, ifVersion }),
       write: (expected) =>
-        contexts.store(caller, {
+        contexts.store(answering({ caller, res }, answerOf), {
           key,
           data: body.data,
           options: { ...options, ifVersion: expected },
         }),
     });
-    const location = `/api/context/get/${encodeURIComponent(key)}`;
-    return written(envelope, created ? 201 : 200, created ? { Location: location } : {});
+    return answerOf(stored);
   });
 }
 
@@ -65,30 +68,38 @@ function updateContext(contexts: ContextStore): Route {
     const { changeType = 'replace', changedBy, ...given } = body.options ?? {};
     const { ifVersion, ...options } = storeOptions(given);
     const writer = changedBy === undefined ? caller : { ...caller, actor: changedBy };
-    const envelope = await conditionally({
+    const answerOf = (envelope: ContextEnvelope): Answer => written(envelope, 200);
+    const updated = await conditionally({
       ...requestFacts(contexts, { caller, key, req, res, ifVersion }),
       write: (expected) =>
-        contexts.update(writer, {
+        contexts.update(answering({ caller: writer, res }, answerOf), {
           key,
           data: body.data,
           changeType,
           options: { ...options, ifVersion: expected },
         }),
     });
-    return written(envelope, 200);
+    return answerOf(updated);
   });
 }
 
 function deleteContext(contexts: ContextStore): Route {
   return route(CONTEXT_CALLS.deleteContext, async ({ params, query, caller, req, res }) => {
     const key = asKey(params.key);
+    const answerOf = ({ version }: { version: number }): Answer => ({
+      status: 200,
+      body: { key, version, deleted: true },
+    });
     const deleted = await conditionally({
       ...requestFacts(contexts, { caller, key, req, res, ifVersion: query.ifVersion }),
-      write: (ifVersion) => contexts.delete(caller, { key, ifVersion }),
+      write: (ifVersion) =>
+        contexts.delete(answering({ caller, res }, answerOf), { key, ifVersion }),
     });
-    return { status: 200, body: { key: deleted.key, version: deleted.version, deleted: true } };
+    return answerOf(deleted);
   });
 }
+
+type Stored = Awaited<ReturnType<ContextStore['store']>>;
 
 interface WriteFacts {
   readonly caller: Caller;

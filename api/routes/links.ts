@@ -1,11 +1,11 @@
 /** Connectors and links. */
 import type { Caller } from '../../domain/context.ts';
-import type { LinkId } from '../../domain/ids.ts';
+import type { ContextKey, LinkId } from '../../domain/ids.ts';
 import type { GuardConfig, Link } from '../../domain/link.ts';
-import type { LinkStore, NewLink } from '../../store/contract.ts';
+import type { LinkStore, NewLink, QuarantineChoice } from '../../store/contract.ts';
 import { SYNC_CALLS } from '../contract.ts';
 import type { LinkPatch } from '../contract.ts';
-import type { ConnectorCatalog } from '../ports.ts';
+import type { ConnectorCatalog, ConnectorInfo } from '../ports.ts';
 import { route, type Answer, type Route } from './route.ts';
 
 interface GivenDeps {
@@ -14,14 +14,14 @@ interface GivenDeps {
 }
 
 interface LinkDeps extends GivenDeps {
-  /** Connector kind → grade; asked for once, because a catalogue does not change. */
-  readonly grades: ReadonlyMap<string, string>;
+  /** By kind; asked for once, because a catalogue does not change. */
+  readonly infos: ReadonlyMap<string, ConnectorInfo>;
 }
 
 /** Links by id or name. */
 export function linkRoutes(given: GivenDeps): readonly Route[] {
-  const grades = new Map(given.connectors.list().map(({ kind, grade }) => [kind, grade]));
-  const deps: LinkDeps = { ...given, grades };
+  const infos = new Map(given.connectors.list().map((info) => [info.kind, info]));
+  const deps: LinkDeps = { ...given, infos };
   return [
     route(SYNC_CALLS.listConnectors, () => wholeList(deps.connectors.list())),
     createLink(deps),
@@ -47,7 +47,22 @@ export function linkRoutes(given: GivenDeps): readonly Route[] {
       const { id } = await deps.links.get(caller, params.id);
       return wholeList(await deps.links.quarantined(caller, id));
     }),
+    route(SYNC_CALLS.retryQuarantine, async ({ params, body, caller }) => {
+      const { id } = await deps.links.get(caller, params.id);
+      const choice = choiceOf(body.keys);
+      return { status: 200, body: await deps.links.retryQuarantined(caller, id, choice) };
+    }),
+    route(SYNC_CALLS.releaseQuarantine, async ({ params, body, caller }) => {
+      const { id } = await deps.links.get(caller, params.id);
+      const choice = choiceOf(body.keys);
+      return { status: 200, body: await deps.links.releaseQuarantined(caller, id, choice) };
+    }),
   ];
+}
+
+/** Without keys, all are meant. */
+function choiceOf(keys: readonly string[] | undefined): QuarantineChoice {
+  return (keys as readonly ContextKey[] | undefined) ?? null;
 }
 
 function createLink(deps: LinkDeps): Route {
@@ -79,7 +94,8 @@ function linkStatus(deps: LinkDeps): Route {
   return route(SYNC_CALLS.linkStatus, async ({ params, caller }) => {
     const link = await deps.links.get(caller, params.id);
     const status = await deps.links.status(caller, link.id);
-    return { status: 200, body: { ...status, grade: gradeOf(deps, link) } };
+    const guarantee = deps.infos.get(link.connector)?.guarantee ?? null;
+    return { status: 200, body: { ...status, grade: gradeOf(deps, link), guarantee } };
   });
 }
 
@@ -105,6 +121,10 @@ function mergedGuards(old: GuardConfig, given: NonNullable<LinkPatch['guards']>)
   return {
     maxDeletePercent: given.maxDeletePercent ?? old.maxDeletePercent,
     maxDeleteCount: given.maxDeleteCount ?? old.maxDeleteCount,
+    maxOverwritePercent: given.maxOverwritePercent ?? old.maxOverwritePercent,
+    maxOverwriteCount: given.maxOverwriteCount ?? old.maxOverwriteCount,
+    maxConflictPercent: given.maxConflictPercent ?? old.maxConflictPercent,
+    maxConflictCount: given.maxConflictCount ?? old.maxConflictCount,
     emptySide: given.emptySide ?? old.emptySide,
     allChanged: given.allChanged ?? old.allChanged,
     ...(canary === undefined ? {} : { canary: canary }),
@@ -119,7 +139,7 @@ const answerLink = (deps: LinkDeps, link: Link): Answer => ({
 const shown = (deps: LinkDeps, link: Link): object => ({ ...link, grade: gradeOf(deps, link) });
 
 function gradeOf(deps: LinkDeps, link: Link): string | null {
-  return deps.grades.get(link.connector) ?? null;
+  return deps.infos.get(link.connector)?.grade ?? null;
 }
 
 /** A list short enough to be given whole, in the form of a page. */

@@ -3,9 +3,10 @@ import type { Application, Request, RequestHandler, Response } from 'express';
 import type { z } from 'zod';
 import type { Caller } from '../../domain/context.ts';
 import { AppError } from '../../domain/errors.ts';
+import type { Idempotency } from '../../store/contract.ts';
 import type { Call } from '../call.ts';
-import { jsonText } from '../json/json-text.ts';
 import { callerOf, requireScope } from '../middleware/authenticate.ts';
+import { onlyOnce } from '../middleware/idempotency.ts';
 import { jsonBody } from '../middleware/json-body.ts';
 import { sendJson } from '../middleware/problems.ts';
 import { parseQuery } from '../query.ts';
@@ -68,7 +69,10 @@ function bodyOf(req: Request, call: Call): unknown {
 export function mountRoutes(
   app: Application,
   routes: readonly Route[],
-  limits: { readonly maxContextBytes: number },
+  {
+    maxContextBytes,
+    idempotency,
+  }: { readonly maxContextBytes: number; readonly idempotency: Idempotency },
 ): void {
   for (const [path, group] of groupByPath(routes)) {
     const mounted = app.route(path.replace(/\{(\w+)\}/g, ':$1'));
@@ -76,8 +80,8 @@ export function mountRoutes(
       mounted[each.call.method](
         nameCall(each.call),
         requireScope(each.call.scope),
-        jsonBody(each.call, limits.maxContextBytes),
-        sendAnswer(each),
+        jsonBody(each.call, maxContextBytes),
+        sendAnswer(each, idempotency),
       );
     }
     mounted.all(otherMethods(group));
@@ -99,13 +103,14 @@ function nameCall({ id }: Call): RequestHandler {
   };
 }
 
-function sendAnswer(each: Route): RequestHandler {
+function sendAnswer({ call, answer }: Route, idempotency: Idempotency): RequestHandler {
   return async (req, res) => {
-    const { status, body, headers = {} } = await each.answer(req, res);
+    const work = (): Promise<Answer> => answer(req, res);
+    const { status, body, headers } = await onlyOnce({ idempotency, call }, { req, res }, work);
     for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
     res.setHeader('Cache-Control', 'no-cache');
-    if (body === undefined) res.status(status).end();
-    else sendJson(res, status, jsonText(body));
+    if (body === '') res.status(status).end();
+    else sendJson(res, status, body);
   };
 }
 

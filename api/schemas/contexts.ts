@@ -38,7 +38,10 @@ const optionFields = {
     .meta({ description: 'Not available yet: true answers ENCRYPTION_NOT_CONFIGURED.' }),
   compress: z.boolean().optional().meta({ description: 'False keeps the body as it is.' }),
   tags: z.array(tagSchema).max(MAX_TAGS).readonly().optional(),
-  parentId: keySchema.nullable().optional().meta({ description: 'Key of the parent context.' }),
+  parentId: keySchema.nullable().optional().meta({
+    description:
+      'Key of the parent context. It need not exist; one that would close a cycle is refused.',
+  }),
   source: foreignIdSchema.nullable().optional().meta({ description: 'Where the data comes from.' }),
   kind: nameSchema(MAX_KIND_CODE_POINTS)
     .optional()

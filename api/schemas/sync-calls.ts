@@ -1,5 +1,9 @@
 /** The calls under /api/sync. */
 import { defineCall } from '../call.ts';
+import { CONFLICT_CALLS } from './conflict-calls.ts';
+import { DOCTOR_CALLS } from './doctor-calls.ts';
+import { PLAN_CALLS } from './plan-calls.ts';
+import { opsQuery } from './plans.ts';
 import * as s from './sync.ts';
 
 const link = { 200: { description: 'The link.', schema: s.linkSchema } };
@@ -150,6 +154,35 @@ export const SYNC_CALLS = {
     errors: linkErrors,
     example: linkExample('/quarantined'),
   }),
+  retryQuarantine: defineCall({
+    id: 'retryQuarantine',
+    method: 'post',
+    path: '/api/sync/links/{id}/quarantine/retry',
+    group: 'Links',
+    summary: 'Try items set aside now',
+    description:
+      'Instead of when their back-off is over. One that fails again is set aside for longer than before.',
+    scope: 'sync',
+    params: s.idParams,
+    body: s.quarantineChoiceSchema,
+    answers: { 200: { description: 'How many.', schema: s.quarantineChangeSchema } },
+    errors: [...linkErrors, 'INVALID_KEY'],
+    example: { ...linkExample('/quarantine/retry'), body: { all: true } },
+  }),
+  releaseQuarantine: defineCall({
+    id: 'releaseQuarantine',
+    method: 'post',
+    path: '/api/sync/links/{id}/quarantine/release',
+    group: 'Links',
+    summary: 'Make items set aside ordinary again',
+    description: 'Forgets that and how often they failed, and tries them now.',
+    scope: 'sync',
+    params: s.idParams,
+    body: s.quarantineChoiceSchema,
+    answers: { 200: { description: 'How many.', schema: s.quarantineChangeSchema } },
+    errors: [...linkErrors, 'INVALID_KEY'],
+    example: { ...linkExample('/quarantine/release'), body: { keys: ['proj/notes'] } },
+  }),
   startRun: defineCall({
     id: 'startRun',
     method: 'post',
@@ -164,6 +197,20 @@ export const SYNC_CALLS = {
     answers: started,
     errors: [...linkErrors, 'LINK_PAUSED'],
     example: { ...linkExample('/runs'), body: { reason: 'after import' } },
+  }),
+  startAudit: defineCall({
+    id: 'startAudit',
+    method: 'post',
+    path: '/api/sync/links/{id}/audits',
+    group: 'Runs',
+    summary: 'Prove both sides equal',
+    description:
+      'A run that reads both sides anew, whatever versions and cursors say, compares them and brings together what differs. Joins a look or audit that waits already.',
+    scope: 'sync',
+    params: s.idParams,
+    answers: started,
+    errors: [...linkErrors, 'LINK_PAUSED'],
+    example: linkExample('/audits'),
   }),
   listRuns: defineCall({
     id: 'listRuns',
@@ -200,63 +247,12 @@ export const SYNC_CALLS = {
     description: 'In order. Of a parked run: the plan that waits for approval.',
     scope: 'read',
     params: s.idParams,
-    query: s.opsQuery,
+    query: opsQuery,
     answers: { 200: { description: 'The ops.', schema: s.runOpPageSchema } },
-    errors: ['VALIDATION', 'RUN_NOT_FOUND'],
+    errors: ['VALIDATION', 'RUN_NOT_FOUND', 'INVALID_CURSOR'],
     example: { path: '/api/sync/runs/RUN/ops' },
   }),
-  approvePlan: defineCall({
-    id: 'approvePlan',
-    method: 'post',
-    path: '/api/sync/plans/{id}/approve',
-    group: 'Runs',
-    summary: 'Let a parked run go on',
-    description:
-      'Executes exactly the stored plan (`guard.planId`). Every op is checked again; what no longer fits is dropped.',
-    scope: 'sync',
-    params: s.idParams,
-    answers: started,
-    errors: ['VALIDATION', 'PLAN_NOT_FOUND', 'PLAN_ALREADY_EXECUTED', 'PLAN_EXPIRED'],
-    example: { path: '/api/sync/plans/PLAN/approve' },
-  }),
-  listConflicts: defineCall({
-    id: 'listConflicts',
-    method: 'get',
-    path: '/api/sync/conflicts',
-    group: 'Conflicts',
-    summary: 'Conflicts',
-    scope: 'read',
-    query: s.conflictsQuery,
-    answers: { 200: { description: 'A page of conflicts.', schema: s.conflictPageSchema } },
-    errors: ['VALIDATION', 'LINK_NOT_FOUND', 'INVALID_CURSOR'],
-    example: { path: '/api/sync/conflicts?status=open' },
-  }),
-  getConflict: defineCall({
-    id: 'getConflict',
-    method: 'get',
-    path: '/api/sync/conflicts/{id}',
-    group: 'Conflicts',
-    summary: 'One conflict, with all its values',
-    scope: 'read',
-    params: s.idParams,
-    answers: { 200: { description: 'The conflict.', schema: s.conflictSchema } },
-    errors: ['VALIDATION', 'CONFLICT_NOT_FOUND'],
-    example: { path: '/api/sync/conflicts/CONFLICT' },
-  }),
-  resolveConflict: defineCall({
-    id: 'resolveConflict',
-    method: 'post',
-    path: '/api/sync/conflicts/{id}/resolve',
-    group: 'Conflicts',
-    summary: 'Decide a conflict',
-    description:
-      'Written to both sides as an ordinary version; the other values stay in the history. If a side changed since, nothing is written and the answer is CONFLICT_MOVED.',
-    scope: 'sync',
-    params: s.idParams,
-    body: s.resolveSchema,
-    takesData: true,
-    answers: { 200: { description: 'The conflict as it is now.', schema: s.conflictSchema } },
-    errors: ['VALIDATION', 'CONFLICT_NOT_FOUND', 'CONFLICT_MOVED', 'TOO_DEEP', 'CONTEXT_TOO_LARGE'],
-    example: { path: '/api/sync/conflicts/CONFLICT/resolve', body: { choice: 'merged' } },
-  }),
+  ...PLAN_CALLS,
+  ...CONFLICT_CALLS,
+  ...DOCTOR_CALLS,
 } as const;

@@ -1,7 +1,8 @@
 /** What goes into and comes out of the sync calls. */
 import { z } from 'zod';
-import { DEFAULT_GUARDS, STRATEGIES } from '../../domain/link.ts';
+import { DEFAULT_GUARDS, FALLBACK_STRATEGIES, RUN_MODES, STRATEGIES } from '../../domain/link.ts';
 import {
+  MAX_LIMIT,
   cursorSchema,
   dataSchema,
   idSchema,
@@ -10,7 +11,6 @@ import {
   nameSchema,
   pageSchema,
   prefixSchema,
-  queryInteger,
   queryLimit,
   timeSchema,
 } from './values.ts';
@@ -18,10 +18,12 @@ import {
 const MAX_NAME_CODE_POINTS = 63;
 const MAX_REASON_CODE_POINTS = 256;
 const MAX_RULES = 100;
-const MAX_OPS = 10_000;
 const MIN_INTERVAL_MS = 250;
 const MAX_INTERVAL_MS = 7 * 24 * 3_600_000;
 const DEFAULT_INTERVAL_MS = 5000;
+const MIN_FALLBACK_MS = 1000;
+/** A year. */
+const MAX_FALLBACK_MS = 365 * 24 * 3_600_000;
 
 const linkNameSchema = z
   .string()
@@ -53,6 +55,10 @@ const strategyRuleSchema = z.strictObject({
 const guardFields = {
   maxDeletePercent: z.number().min(0).max(100),
   maxDeleteCount: z.int().min(0).max(1_000_000_000),
+  maxOverwritePercent: z.number().min(0).max(100),
+  maxOverwriteCount: z.int().min(0).max(1_000_000_000),
+  maxConflictPercent: z.number().min(0).max(100),
+  maxConflictCount: z.int().min(0).max(1_000_000_000),
   emptySide: z.boolean(),
   allChanged: z.boolean(),
   canary: keySchema.optional(),
@@ -63,13 +69,19 @@ const guardsSchema = z
     ...guardFields,
     maxDeletePercent: guardFields.maxDeletePercent.default(DEFAULT_GUARDS.maxDeletePercent),
     maxDeleteCount: guardFields.maxDeleteCount.default(DEFAULT_GUARDS.maxDeleteCount),
+    maxOverwritePercent: guardFields.maxOverwritePercent.default(
+      DEFAULT_GUARDS.maxOverwritePercent,
+    ),
+    maxOverwriteCount: guardFields.maxOverwriteCount.default(DEFAULT_GUARDS.maxOverwriteCount),
+    maxConflictPercent: guardFields.maxConflictPercent.default(DEFAULT_GUARDS.maxConflictPercent),
+    maxConflictCount: guardFields.maxConflictCount.default(DEFAULT_GUARDS.maxConflictCount),
     emptySide: guardFields.emptySide.default(DEFAULT_GUARDS.emptySide),
     allChanged: guardFields.allChanged.default(DEFAULT_GUARDS.allChanged),
   })
   .meta({
     id: 'Guards',
     description:
-      'A run that plans more deletes on one side than BOTH maxDeleteCount and maxDeletePercent of the items known there is parked, not executed.',
+      'A run that plans more deletes on one side than BOTH maxDeleteCount and maxDeletePercent of the items known there is parked, not executed; the same for overwritten values and for conflicts, of all items of the link. 100 percent never parks.',
   });
 
 const scopeSchema = z.strictObject({ prefix: prefixSchema });
@@ -86,6 +98,19 @@ const rulesSchema = z.array(strategyRuleSchema).max(MAX_RULES).readonly().meta({
   description: 'Narrows the strategy by kind and JSON pointer; the first that fits counts.',
 });
 
+const fallbackSchema = z
+  .strictObject({
+    afterMs: z.int().min(MIN_FALLBACK_MS).max(MAX_FALLBACK_MS).meta({
+      description: 'Counted from when the conflict opened, in milliseconds.',
+    }),
+    strategy: z.enum(FALLBACK_STRATEGIES),
+  })
+  .nullable()
+  .meta({
+    description:
+      'What decides a conflict nobody decided in time; null: conflicts wait for a person. Not part of the policy: changing it opens no epoch, and open conflicts get the new due time.',
+  });
+
 export const newLinkSchema = z.strictObject({
   name: linkNameSchema,
   connector: nameSchema(63).meta({ examples: ['factory-files'] }),
@@ -97,6 +122,7 @@ export const newLinkSchema = z.strictObject({
   intervalMs: intervalSchema.default(DEFAULT_INTERVAL_MS),
   trigger: triggerSchema.default('auto'),
   guards: guardsSchema.default(DEFAULT_GUARDS),
+  conflictFallback: fallbackSchema.default(null),
 });
 
 export const linkPatchSchema = z
@@ -112,12 +138,17 @@ export const linkPatchSchema = z
       .strictObject({
         maxDeletePercent: guardFields.maxDeletePercent.optional(),
         maxDeleteCount: guardFields.maxDeleteCount.optional(),
+        maxOverwritePercent: guardFields.maxOverwritePercent.optional(),
+        maxOverwriteCount: guardFields.maxOverwriteCount.optional(),
+        maxConflictPercent: guardFields.maxConflictPercent.optional(),
+        maxConflictCount: guardFields.maxConflictCount.optional(),
         emptySide: guardFields.emptySide.optional(),
         allChanged: guardFields.allChanged.optional(),
         canary: keySchema.nullable().optional().meta({ description: 'Null: no canary any more.' }),
       })
       .optional()
       .meta({ description: 'What is not named stays.' }),
+    conflictFallback: fallbackSchema.optional(),
   })
   .meta({
     description: 'A change of scope, direction, strategy or guards opens a new epoch.',
@@ -129,38 +160,6 @@ export const startRunSchema = z.strictObject({
   reason: nameSchema(MAX_REASON_CODE_POINTS).optional(),
 });
 export const pageQuery = z.strictObject({ limit: queryLimit, cursor: cursorSchema.optional() });
-export const opsQuery = z.strictObject({
-  limit: queryInteger(1, MAX_OPS)
-    .default(1000)
-    .meta({ description: `At most ${MAX_OPS}.` }),
-});
-
-export const conflictsQuery = z.strictObject({
-  linkId: idSchema.optional().meta({ description: 'Id or name of a link.' }),
-  status: z.enum(['open', 'resolved', 'closed']).optional(),
-  limit: queryLimit,
-  cursor: cursorSchema.optional(),
-});
-
-export const resolveSchema = z
-  .strictObject({
-    choice: z.enum(['hub', 'remote', 'base', 'merged', 'value']).meta({
-      description: '`merged` takes the proposal; `value` takes the `value` sent along.',
-    }),
-    value: dataSchema.optional(),
-    by: nameSchema(MAX_REASON_CODE_POINTS).nullable().optional().meta({
-      description: 'Who decided. Default: the caller.',
-    }),
-  })
-  .refine((body) => body.choice !== 'value' || body.value !== undefined, {
-    path: ['value'],
-    error: 'is required when choice is `value`',
-  })
-  .refine((body) => body.choice === 'value' || body.value === undefined, {
-    path: ['value'],
-    error: 'may only be given when choice is `value`',
-  });
-
 const gradeSchema = z.enum(['A', 'B', 'C']).meta({
   description:
     'What the remote allows us to guarantee. A: compare-and-set, idempotency keys, delete feed. B: compare-and-set. C: neither.',
@@ -212,6 +211,9 @@ export const linkSchema = z
     intervalMs: z.number(),
     trigger: triggerSchema,
     guards: z.object(guardFields),
+    conflictFallback: z
+      .object({ afterMs: z.int(), strategy: z.enum(FALLBACK_STRATEGIES) })
+      .nullable(),
     state: linkStateSchema,
     guard: guardTripSchema.nullable(),
     epoch: z.int(),
@@ -220,12 +222,43 @@ export const linkSchema = z
   })
   .meta({ id: 'Link' });
 
+export const auditProofSchema = z
+  .object({
+    at: timeSchema,
+    isEqual: z.boolean(),
+    items: z.int().meta({ description: 'Items both sides hold alike.' }),
+    conflicts: z.int(),
+    quarantined: z.int(),
+    held: z.int(),
+    excluded: z.int(),
+    expired: z.int().meta({ description: 'Expired in the hub only.' }),
+    oneWay: z.int().meta({ description: 'Differing where a one-way link does not write.' }),
+    underWay: z.int().meta({ description: 'Changed in the hub while the audit ran.' }),
+    unequal: z.int().meta({ description: 'Differing for none of these reasons.' }),
+    workerSkewMs: z.int(),
+  })
+  .meta({ id: 'AuditProof', description: 'What an audit counted.' });
+
 export const linkStatusSchema = z
   .object({
     state: linkStateSchema,
-    grade: gradeSchema.nullable(),
+    grade: gradeSchema.nullable().meta({ description: 'Null: this server lacks the connector.' }),
+    guarantee: z
+      .string()
+      .nullable()
+      .meta({ description: 'What that grade guarantees, in plain words.' }),
     lagMs: z.number().meta({ description: 'Age of the oldest change not yet settled.' }),
-    lastProvedEqualAt: timeSchema.nullable(),
+    clockSkew: z.boolean().meta({
+      description: 'A clock is off by more than 5 s, so times (and the lag) may be off as much.',
+    }),
+    skewMs: z.int().meta({
+      description:
+        "Largest difference to Postgres' clock: of the API, the worker of the last audit, or a remote with stamps of the future.",
+    }),
+    lastProvedEqualAt: timeSchema.nullable().meta({
+      description: 'When the last audit that found no unexplained difference began to look.',
+    }),
+    proof: auditProofSchema.nullable().meta({ description: 'What the last audit counted.' }),
     lastSettledAt: timeSchema.nullable(),
     items: z.int(),
     conflicts: z.int(),
@@ -241,8 +274,33 @@ export const quarantinedItemSchema = z
     remoteId: z.string().nullable(),
     code: z.string(),
     detail: z.string(),
+    attempts: z.int().meta({
+      description: 'Tries in a row that failed; 0: the remote cannot show the item.',
+    }),
+    retryAt: timeSchema.nullable().meta({
+      description: 'When it is tried again by itself; null: when it changes.',
+    }),
   })
   .meta({ id: 'QuarantinedItem', description: 'An item set aside because it fails.' });
+
+/** Which items set aside are meant: some, or all. */
+export const quarantineChoiceSchema = z
+  .strictObject({
+    keys: z.array(keySchema).min(1).max(MAX_LIMIT).optional(),
+    all: z.literal(true).optional(),
+  })
+  .refine((choice) => (choice.keys === undefined) !== (choice.all === undefined), {
+    error: 'name either `keys` or `all: true`',
+  });
+
+export const quarantineChangeSchema = z
+  .object({
+    count: z.int(),
+    skipped: z.array(z.string()).readonly().meta({
+      description: 'Keys that were named and are not set aside.',
+    }),
+  })
+  .meta({ id: 'QuarantineChange' });
 
 const count = z.int();
 
@@ -250,7 +308,12 @@ export const runSchema = z
   .object({
     id: z.string(),
     linkId: z.string(),
-    status: z.enum(['running', 'settled', 'parked', 'failed']),
+    status: z.enum(['running', 'settled', 'parked', 'failed', 'planned']).meta({
+      description: '`planned`: a dry run that ended with a plan.',
+    }),
+    mode: z.enum(RUN_MODES).meta({
+      description: '`look`: the ordinary run. `plan`: a dry run. `undo`: takes back another run.',
+    }),
     trigger: z.string(),
     phases: z.record(z.string(), z.number()).meta({ description: 'Phase → milliseconds.' }),
     counters: z.object({
@@ -269,6 +332,14 @@ export const runSchema = z
     }),
     guard: guardTripSchema.nullable(),
     error: z.object({ code: z.string(), detail: z.string() }).nullable(),
+    undoes: z.string().nullable().meta({ description: 'The run this one undoes.' }),
+    expiresAt: timeSchema.nullable().meta({ description: 'Until when its plan may be approved.' }),
+    dropped: z
+      .array(
+        z.object({ key: z.string(), side: z.enum(['hub', 'remote', 'both']), reason: z.string() }),
+      )
+      .readonly()
+      .meta({ description: 'Ops that were not carried out, at most 1,000.' }),
     startedAt: timeSchema,
     endedAt: timeSchema.nullable(),
     temporalUrl: z.string().nullable(),
@@ -284,8 +355,17 @@ export const runOpSchema = z
     state: z.string(),
     before: dataSchema.nullable(),
     after: dataSchema.nullable(),
+    diff: z
+      .array(z.object({ op: z.string(), path: z.string(), value: dataSchema.optional() }))
+      .readonly()
+      .optional()
+      .meta({ description: 'From before to after, when asked for.' }),
   })
-  .meta({ id: 'RunOp', description: 'One write a run did or, when parked, would do.' });
+  .meta({
+    id: 'RunOp',
+    description:
+      'One write a run did or, when parked or dry, would do. Of a write to both sides, `before` is the remote’s value.',
+  });
 
 export const startedRunSchema = z
   .object({
@@ -294,25 +374,6 @@ export const startedRunSchema = z
     temporalUrl: z.string().nullable(),
   })
   .meta({ id: 'StartedRun' });
-
-export const conflictSchema = z
-  .object({
-    id: z.string(),
-    linkId: z.string(),
-    key: z.string(),
-    status: z.enum(['open', 'resolved', 'closed']),
-    reason: z.string(),
-    base: dataSchema.nullable(),
-    hub: dataSchema.nullable(),
-    remote: dataSchema.nullable(),
-    pointers: z.array(z.string()).readonly().meta({ description: 'The contested places.' }),
-    proposal: dataSchema.nullable().meta({ description: 'All that merges, merged.' }),
-    dueAt: timeSchema.nullable(),
-    createdAt: timeSchema,
-    resolvedAt: timeSchema.nullable(),
-    resolvedBy: z.string().nullable(),
-  })
-  .meta({ id: 'Conflict' });
 
 export const removedLinkSchema = z.object({
   id: z.string(),
@@ -325,4 +386,3 @@ export const linkPageSchema = pageSchema(linkSchema);
 export const quarantinedPageSchema = pageSchema(quarantinedItemSchema);
 export const runPageSchema = pageSchema(runSchema);
 export const runOpPageSchema = pageSchema(runOpSchema);
-export const conflictPageSchema = pageSchema(conflictSchema);

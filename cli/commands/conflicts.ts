@@ -1,11 +1,10 @@
 /** `syncline conflicts …` */
 import { Option, type Command } from 'commander';
-import type { Conflict, Resolution } from '../../client/index.ts';
-import type { JsonText } from '../../client/index.ts';
+import type { Conflict } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
-import { UsageError } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
-import { integerOption, readJsonValue } from '../read-value.ts';
+import { integerOption } from '../read-value.ts';
+import { addResolve } from './conflict-resolve.ts';
 import { printValue } from './link-rows.ts';
 
 /** Adds the group. */
@@ -51,7 +50,7 @@ function addList(group: Command, runner: CommandRunner): void {
 function printConflicts(out: Output, conflicts: readonly Conflict[]): void {
   if (conflicts.length === 0) return out.line('No conflicts.');
   out.table(
-    ['ID', 'KEY', 'STATUS', 'REASON', 'WHERE', 'SINCE'],
+    ['ID', 'KEY', 'STATUS', 'REASON', 'WHERE', 'SINCE', 'DUE'],
     conflicts.map((conflict) => [
       conflict.id,
       conflict.key,
@@ -59,6 +58,7 @@ function printConflicts(out: Output, conflicts: readonly Conflict[]): void {
       conflict.reason,
       placesText(conflict.pointers),
       conflict.createdAt,
+      conflict.dueAt ?? '',
     ]),
   );
 }
@@ -93,51 +93,9 @@ function printConflict(out: Output, conflict: Conflict): void {
     return;
   }
   const merged = conflict.proposal === null ? '' : '|merged';
-  out.line(`Decide: syncline conflicts resolve ${conflict.id} --choice hub|remote|base${merged}`);
-  out.line(`    or: syncline conflicts resolve ${conflict.id} --value '<json>'`);
-}
-
-interface ResolveOptions {
-  readonly choice?: Exclude<Resolution['choice'], 'value'>;
-  readonly value?: string;
-  readonly by?: string;
-}
-
-function addResolve(group: Command, runner: CommandRunner): void {
-  const command = addCommand(group, {
-    usage: 'resolve <conflict>',
-    summary: 'decide; written to both sides, the other values stay in the history',
-    example: 'syncline conflicts resolve 01a1fe21-22de-72e5-a0f2-3ba63570d65e --choice hub',
-  })
-    .addOption(
-      new Option('--choice <choice>', 'which value').choices(['hub', 'remote', 'base', 'merged']),
-    )
-    .option('--value <json>', 'another value: JSON, @file or -')
-    .option('--by <name>', 'who decided');
-  command.action((id: string) =>
-    runner.run(command, async ({ io, client, out }) => {
-      const options = command.opts<ResolveOptions>();
-      const value =
-        options.value === undefined ? undefined : await readJsonValue(options.value, io);
-      const resolved = await client.conflicts.resolve(id, resolutionOf(options, value));
-      out.show(resolved, () => {
-        out.line(
-          `\`${safeText(resolved.key)}\` is ${resolved.status}; the next run writes both sides.`,
-        );
-      });
-    }),
-  );
-}
-
-function resolutionOf(options: ResolveOptions, value: JsonText | undefined): Resolution {
-  const { choice, by } = options;
-  if ((choice === undefined) === (value === undefined)) {
-    throw new UsageError('give either --choice or --value');
-  }
-  return {
-    choice: choice ?? 'value',
-    // Sent as written; the client embeds it.
-    ...(value === undefined ? {} : { value: value as unknown as NonNullable<Resolution['value']> }),
-    ...(by === undefined ? {} : { by }),
-  };
+  const base = conflict.base === null ? '' : '|base';
+  const now = `${conflict.id} --if-revision ${conflict.revision}`;
+  if (conflict.dueAt !== null) out.line(`Decided by the link's fallback at ${conflict.dueAt}.`);
+  out.line(`Decide: syncline conflicts resolve ${now} --choice hub|remote${base}${merged}`);
+  out.line(`    or: syncline conflicts resolve ${now} --value '<json>'`);
 }

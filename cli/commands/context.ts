@@ -8,6 +8,7 @@ import {
 } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
 import { UsageError } from '../exit-code.ts';
+import { addInject } from './inject.ts';
 import { prettyJson, type Output } from '../output.ts';
 import { collect, integerOption, jsonObjectOption, readJsonValue } from '../read-value.ts';
 
@@ -19,6 +20,7 @@ export function addContext(program: Command, runner: CommandRunner): void {
   addDelete(group, runner);
   addList(group, runner);
   addVersions(group, runner);
+  addInject(group, runner);
 }
 
 function addGet(group: Command, runner: CommandRunner): void {

@@ -4,6 +4,9 @@ import { prettyJson, safeText, type Output, type Painted } from '../output.ts';
 
 const STATE_COLORS = { active: 'green', paused: 'dim', parked: 'yellow', failed: 'red' } as const;
 
+/** Items set aside that are listed with a link. */
+const MAX_SHOWN = 20;
+
 /** A link's state in its colour, for tables. */
 export function stateCell(state: Link['state']): Painted {
   return { text: state, color: STATE_COLORS[state] };
@@ -37,19 +40,43 @@ export function printLink(
     `${out.paint('bold', link.name)}  ${out.paint(STATE_COLORS[link.state], link.state)}  ${link.id}`,
   );
   out.line(`connector   ${link.connector} (grade ${link.grade ?? 'unknown'})`);
+  if (status.guarantee !== null) out.line(`guarantees  ${status.guarantee}`);
   out.line(`config      ${safeText(JSON.stringify(link.config))}`);
   out.line(`prefix      ${link.scope.prefix}`);
   out.line(`policy      ${link.direction}, ${link.strategy}, epoch ${link.epoch}`);
   out.line(`runs        ${link.trigger}, every ${link.intervalMs} ms without a hint`);
+  const fallback = link.conflictFallback;
+  if (fallback)
+    out.line(`conflicts   decided by ${fallback.strategy} after ${fallback.afterMs} ms`);
   const { items, conflicts, lagMs } = status;
   out.line(`items       ${items}, ${conflicts} in conflict, ${quarantined.length} quarantined`);
   out.line(
     `lag         ${Math.round(lagMs)} ms; proved equal ${status.lastProvedEqualAt ?? 'never'}`,
   );
+  const { proof } = status;
+  if (proof) {
+    const apart = [
+      [proof.unequal, 'unequal'],
+      [proof.conflicts, 'in conflict'],
+      [proof.quarantined, 'quarantined'],
+      [proof.held, 'held'],
+      [proof.excluded, 'excluded'],
+      [proof.expired, 'expired in the hub'],
+      [proof.oneWay, 'left alone (one-way)'],
+      [proof.underWay, 'under way'],
+    ] as const;
+    const told = apart.flatMap(([count, what]) => (count > 0 ? [`${count} ${what}`] : []));
+    out.line(`audit       ${[`${proof.items} equal`, ...told].join(', ')} at ${proof.at}`);
+  }
+  if (status.clockSkew) {
+    out.line(out.paint('yellow', `clock       off by ${status.skewMs} ms: times may mislead`));
+  }
   if (status.guard) printGuard(out, status.guard);
-  for (const item of quarantined) {
+  for (const item of quarantined.slice(0, MAX_SHOWN)) {
     out.line(`  ${item.code} ${safeText(item.remoteId ?? item.key)}: ${safeText(item.detail)}`);
   }
+  const more = quarantined.length - MAX_SHOWN;
+  if (more > 0) out.line(`  and ${more} more: syncline link show ${link.name} --quarantined`);
 }
 
 /** Why a run was parked, and what can be done. */

@@ -3,7 +3,16 @@ import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { JsonObject, Link, NewLink } from '../../client/index.ts';
 import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
+import { UsageError } from '../exit-code.ts';
 import { collect, collectSetting, integerOption, jsonObjectOption } from '../read-value.ts';
+import {
+  planFactorySetup,
+  runFactorySetup,
+  type FactorySetup,
+  type FactorySetupResult,
+} from '../offer-factory-setup.ts';
+import { addFallback } from './link-fallback.ts';
+import { addQuarantine, printQuarantined } from './link-quarantine.ts';
 import { printLink, printLinks } from './link-rows.ts';
 
 const STRATEGIES: readonly NonNullable<NewLink['strategy']>[] = [
@@ -40,6 +49,8 @@ export function addLink(program: Command, runner: CommandRunner): void {
     summary: 'forget what was agreed and compare anew; deletes nothing',
     act: ({ client }, id) => client.links.reset(id),
   });
+  addFallback(group, runner);
+  addQuarantine(group, runner);
   addRemove(group, runner);
 }
 
@@ -51,19 +62,26 @@ interface AddOptions {
   readonly trigger: NonNullable<NewLink['trigger']>;
   readonly intervalMs?: number;
   readonly guards?: JsonObject;
+  readonly conflictFallback?: JsonObject;
   readonly config?: JsonObject;
   readonly set?: JsonObject;
   readonly root?: string;
+  readonly hooks?: boolean;
+  readonly mcp?: boolean;
   readonly include?: readonly string[];
   readonly command?: string;
   readonly arg?: readonly string[];
   readonly memoryFile?: string;
+  readonly remoteUrl?: string;
+  readonly apiKeyEnv?: string;
+  readonly remotePrefix?: string;
+  readonly memoryDir?: string;
 }
 
 function addAdd(group: Command, runner: CommandRunner): void {
   const command = addCommand(group, {
     usage: 'add <connector>',
-    summary: 'connect a Factory project, an MCP memory server, …',
+    summary: 'connect a Factory project, Claude Code, an MCP memory server, …',
     example:
       'syncline link add factory-files --name project --prefix proj/ --root .\n  $ syncline link add mcp-memory --prefix proj/ --command npx --arg -y --arg @modelcontextprotocol/server-memory --memory-file memory.jsonl',
   })
@@ -84,25 +102,77 @@ function addAdd(group: Command, runner: CommandRunner): void {
     )
     .option('--interval-ms <ms>', 'look this often without a hint', integerOption(1))
     .option('--guards <json>', 'guards, as JSON', jsonObjectOption)
+    .option(
+      '--conflict-fallback <json>',
+      'what decides a conflict nobody decided in time: {"afterMs","strategy"}',
+      jsonObjectOption,
+    )
     .option('--config <json>', "the connector's config, as JSON", jsonObjectOption)
     .option('--set <key=value>', 'one member of the config; may be repeated', collectSetting)
-    .option('--root <dir>', 'folder (factory-files)')
-    .option('--include <what>', 'memories, rules, … (factory-files); may be repeated', collect)
+    .option('--root <dir>', 'project folder (factory-files, claude-code)')
+    .option(
+      '--hooks',
+      'write .factory/hooks.json: sessions start with this context (factory-files)',
+    )
+    .option('--no-hooks', 'leave .factory/hooks.json alone, and do not ask')
+    .option('--mcp', 'write .factory/mcp.json: the memory server linked here (factory-files)')
+    .option('--no-mcp', 'leave .factory/mcp.json alone, and do not ask')
+    .option(
+      '--include <what>',
+      'what to keep in step, such as memories or rules (factory-files, claude-code); may be repeated',
+      collect,
+    )
+    .option('--memory-dir <dir>', "Claude Code's memory folder of the project (claude-code)")
     .option('--command <command>', 'program of the server (mcp-memory)')
     .option('--arg <arg>', 'argument of the program (mcp-memory); may be repeated', collect)
-    .option('--memory-file <file>', "the server's file (mcp-memory)");
+    .option('--memory-file <file>', "the server's file (mcp-memory)")
+    .option('--remote-url <url>', 'address of the other Syncline (hub) or server (mcp-memory)')
+    .option('--api-key-env <name>', "variable of the server that holds the other's key (hub)")
+    .option('--remote-prefix <prefix>', 'start of the keys there, if another (hub)');
   command.action((connector: string) =>
-    runner.run(command, async ({ client, out }) => {
+    runner.run(command, async (context) => {
+      const { client, out } = context;
       const options = command.opts<AddOptions>();
-      const link = await client.links.create(newLink(connector, options));
-      out.show(link, () => {
+      const wanted = newLink(connector, options);
+      // Looked at first: a file that cannot be merged into must not leave half of this done.
+      const setup = await plannedSetup(context, wanted, command.optsWithGlobals());
+      const link = await client.links.create(wanted);
+      const done = setup && (await runFactorySetup(setup));
+      const shown = done && hasNews(done) ? { ...link, setup: done } : link;
+      out.show(shown, () => {
         out.line(
           `Linked \`${link.name}\`: ${link.connector} with ${link.scope.prefix}* (${link.id})`,
         );
+        if (done) printSetup(out, done);
         out.line(`Next: syncline sync run ${link.name} --wait`);
       });
     }),
   );
+}
+
+/** Only a Factory project has something to set up, and only where we know its folder. */
+async function plannedSetup(
+  context: CommandContext,
+  { connector, config, scope }: NewLink,
+  { hooks, mcp, url }: AddOptions & { readonly url?: string },
+): Promise<FactorySetup | null> {
+  const isFactory = connector === 'factory-files';
+  const root = config['root'];
+  if (!isFactory || typeof root !== 'string') {
+    if (!hooks && !mcp) return null;
+    throw new UsageError('--hooks and --mcp go with factory-files and a --root');
+  }
+  return planFactorySetup(context, { root, prefix: scope.prefix, hooks, mcp, url });
+}
+
+function hasNews({ written, unchanged, notes }: FactorySetupResult): boolean {
+  return written.length + unchanged.length + notes.length > 0;
+}
+
+function printSetup(out: CommandContext['out'], done: FactorySetupResult): void {
+  for (const path of done.written) out.line(`Wrote ${path}`);
+  for (const path of done.unchanged) out.line(`${path} says it already`);
+  for (const note of done.notes) out.line(`Note: ${note}`);
 }
 
 function newLink(connector: string, options: AddOptions): NewLink {
@@ -118,12 +188,27 @@ function newLink(connector: string, options: AddOptions): NewLink {
     ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }),
     // The server checks what they hold and says what is wrong.
     ...(options.guards ? { guards: options.guards } : {}),
+    ...(options.conflictFallback
+      ? { conflictFallback: options.conflictFallback as NewLink['conflictFallback'] & object }
+      : {}),
   };
 }
 
 // The server may run in another folder, so paths are sent absolute.
 function configOf(options: AddOptions): JsonObject {
-  const { config, set, root, include, command, arg, memoryFile } = options;
+  const {
+    config,
+    set,
+    root,
+    include,
+    command,
+    arg,
+    memoryFile,
+    memoryDir,
+    remoteUrl,
+    apiKeyEnv,
+    remotePrefix,
+  } = options;
   return {
     ...config,
     ...set,
@@ -132,6 +217,10 @@ function configOf(options: AddOptions): JsonObject {
     ...(command === undefined ? {} : { command }),
     ...(arg === undefined ? {} : { args: [...arg] }),
     ...(memoryFile === undefined ? {} : { memoryFile: resolve(memoryFile) }),
+    ...(remoteUrl === undefined ? {} : { url: remoteUrl }),
+    ...(apiKeyEnv === undefined ? {} : { apiKey: { env: apiKeyEnv } }),
+    ...(remotePrefix === undefined ? {} : { prefix: remotePrefix }),
+    ...(memoryDir === undefined ? {} : { memoryDir: resolve(memoryDir) }),
   };
 }
 
@@ -154,9 +243,14 @@ function addShow(group: Command, runner: CommandRunner): void {
     usage: 'show <link>',
     summary: 'one link, how it is doing, and what it set aside',
     example: 'syncline link show project',
-  });
+  }).option('--quarantined', 'only what it set aside, in full');
   command.action((name: string) =>
     runner.run(command, async ({ client, out }) => {
+      if (command.opts<{ readonly quarantined?: boolean }>().quarantined) {
+        const items = await client.links.quarantined(name);
+        out.show(items, () => printQuarantined(out, items));
+        return;
+      }
       const link = await client.links.get(name);
       const [status, quarantined] = await Promise.all([
         client.links.status(link.id),

@@ -2,7 +2,13 @@
 import type { Run } from '../../client/index.ts';
 import { safeText, type Output, type Painted } from '../output.ts';
 
-const COLORS = { running: 'cyan', settled: 'green', parked: 'yellow', failed: 'red' } as const;
+const COLORS = {
+  running: 'cyan',
+  settled: 'green',
+  parked: 'yellow',
+  failed: 'red',
+  planned: 'cyan',
+} as const;
 
 /** A run's status in its colour, for tables. */
 export function statusCell(status: Run['status']): Painted {

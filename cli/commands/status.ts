@@ -57,6 +57,7 @@ function print(out: Output, url: string, health: Health, rows: readonly Row[]): 
     ]),
   );
   for (const { link, status: s } of rows) {
+    if (s.clockSkew) out.line(`${link.name}: a clock is off by ${s.skewMs} ms`);
     if (s.guard) out.line(`${link.name} is parked: ${s.guard.reason}`);
   }
 }

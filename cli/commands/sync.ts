@@ -1,4 +1,4 @@
-/** `syncline sync …`: runs and plans. */
+/** `syncline sync …`: runs, plans and undo. */
 import type { Command } from 'commander';
 import type { Run, RunOp } from '../../client/index.ts';
 import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
@@ -6,15 +6,21 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
 import { integerOption } from '../read-value.ts';
 import { printGuard } from './link-rows.ts';
+import { printOpDiffs, printOps, printPlan } from './plan-rows.ts';
 import { runSummary, statusCell } from './run-summary.ts';
+import { addWait } from './sync-wait.ts';
 
 /** Adds the group. */
 export function addSync(program: Command, runner: CommandRunner): void {
   const group = program.command('sync').description('runs of a link');
   addRun(group, runner);
+  addAudit(group, runner);
+  addPlan(group, runner);
   addApprove(group, runner);
+  addUndo(group, runner);
   addRuns(group, runner);
   addShow(group, runner);
+  addWait(group, runner);
 }
 
 interface WaitOptions {
@@ -51,11 +57,33 @@ function addRun(group: Command, runner: CommandRunner): void {
   );
 }
 
+function addAudit(group: Command, runner: CommandRunner): void {
+  const command = withWait(
+    addCommand(group, {
+      usage: 'audit <link>',
+      summary: 'read both sides anew, compare them, and bring together what differs',
+      example: 'syncline sync audit project --wait',
+    }),
+  );
+  command.action((link: string) =>
+    runner.run(command, async (context) => {
+      const options = command.opts<WaitOptions>();
+      const started = await context.client.runs.audit(link);
+      if (options.wait) return waitAndReport(context, started.runId, options);
+      context.out.show(started, () => {
+        context.out.line(`Audit ${started.runId} is on its way.`);
+        context.out.line(`See what it proves: syncline link show ${link}`);
+      });
+      return EXIT.done;
+    }),
+  );
+}
+
 function addApprove(group: Command, runner: CommandRunner): void {
   const command = withWait(
     addCommand(group, {
       usage: 'approve <plan>',
-      summary: 'let a parked run go on with exactly its plan',
+      summary: 'execute exactly the plan of a dry or parked run',
       example: 'syncline sync approve 01a1fe21-22de-72e5-a0f2-3ba63570d65e --wait',
     }),
   );
@@ -65,6 +93,46 @@ function addApprove(group: Command, runner: CommandRunner): void {
       const started = await context.client.runs.approve(plan);
       if (options.wait) return waitAndReport(context, started.runId, options);
       context.out.show(started, () => context.out.line(`Approved; run ${started.runId} goes on.`));
+      return EXIT.done;
+    }),
+  );
+}
+
+function addPlan(group: Command, runner: CommandRunner): void {
+  const command = addCommand(group, {
+    usage: 'plan <link>',
+    summary: 'what a run would do, without writing anything; works on a paused link too',
+    example: 'syncline sync plan project --diff',
+  })
+    .option('--diff', 'what each write changes, line by line')
+    .option('--reason <text>', 'kept with the plan');
+  command.action((link: string) =>
+    runner.run(command, async ({ client, out }) => {
+      const { diff = false, reason } = command.opts<{ diff?: boolean; reason?: string }>();
+      const plan = await client.runs.plan(link, reason === undefined ? {} : { reason });
+      out.show(plan, () => printPlan(out, plan, { diff }));
+      return plan.guards.length > 0 ? EXIT.parked : EXIT.done;
+    }),
+  );
+}
+
+function addUndo(group: Command, runner: CommandRunner): void {
+  const command = withWait(
+    addCommand(group, {
+      usage: 'undo <run>',
+      summary: 'put back what a run wrote, as far as it is still there',
+      example: 'syncline sync undo 01a1fe21-22de-72e5-a0f2-3ba63570d65e --wait',
+    }).option('--reason <text>', 'kept with the run'),
+  );
+  command.action((run: string) =>
+    runner.run(command, async (context) => {
+      const options = command.opts<WaitOptions & { readonly reason?: string }>();
+      const started = await context.client.runs.undo(run, options.reason);
+      if (options.wait) return waitAndReport(context, started.runId, options);
+      context.out.show(started, () => {
+        context.out.line(`Undo is on its way as run ${started.runId}.`);
+        context.out.line(`See it: syncline sync show ${started.runId}`);
+      });
       return EXIT.done;
     }),
   );
@@ -87,6 +155,7 @@ async function waitAndReport(
   out.show(run, () => {
     out.line(runSummary(out, run));
     if (run.guard) printGuard(out, run.guard);
+    printDropped(out, run);
     if (openConflicts > 0) {
       out.line(
         `${openConflicts} open conflict(s). See: syncline conflicts list --link ${run.linkId}`,
@@ -154,17 +223,23 @@ function addShow(group: Command, runner: CommandRunner): void {
     usage: 'show <run>',
     summary: 'what a run wrote or, when parked, would write',
     example: 'syncline sync show 01a1fe21-22de-72e5-a0f2-3ba63570d65e',
-  }).option('--limit <n>', 'how many ops', integerOption(1), 200);
+  })
+    .option('--limit <n>', 'how many ops', integerOption(1), 200)
+    .option('--diff', 'what each op changes, line by line');
   command.action((id: string) =>
     runner.run(command, async ({ client, out }) => {
-      const { limit } = command.opts<{ limit: number }>();
-      const [run, ops] = await Promise.all([client.runs.get(id), client.runs.ops(id, limit)]);
-      out.show({ ...run, ops }, () => printRun(out, run, ops));
+      const { limit, diff = false } = command.opts<{ limit: number; diff?: boolean }>();
+      const [run, ops] = await Promise.all([client.runs.get(id), client.runs.ops(id, { limit })]);
+      out.show({ ...run, ops }, () => printRun(out, run, { ops, diff }));
     }),
   );
 }
 
-function printRun(out: Output, run: Run, ops: readonly RunOp[]): void {
+function printRun(
+  out: Output,
+  run: Run,
+  { ops, diff }: { ops: readonly RunOp[]; diff: boolean },
+): void {
   out.line(runSummary(out, run));
   const phases = Object.entries(run.phases).map(([name, ms]) => `${name} ${Math.round(ms)} ms`);
   out.line(
@@ -172,9 +247,17 @@ function printRun(out: Output, run: Run, ops: readonly RunOp[]): void {
   );
   if (run.temporalUrl !== null) out.line(`Temporal: ${run.temporalUrl}`);
   if (run.guard) printGuard(out, run.guard);
-  if (ops.length === 0) return;
-  out.table(
-    ['OP', 'SIDE', 'KEY', 'STATE', 'WHY'],
-    ops.map((op) => [op.op, op.side, op.key, op.state, op.reason]),
-  );
+  if (run.undoes !== null) out.line(`undoes ${run.undoes}`);
+  printDropped(out, run);
+  if (diff) printOpDiffs(out, ops);
+  else printOps(out, ops);
+}
+
+/** Ops that were not carried out, each with the reason. */
+function printDropped(out: Output, run: Run): void {
+  if (run.dropped.length === 0) return;
+  out.line(out.paint('yellow', `${run.dropped.length} not carried out:`));
+  for (const { key, side, reason } of run.dropped) {
+    out.line(`  ${side} ${safeText(key)}: ${safeText(reason)}`);
+  }
 }

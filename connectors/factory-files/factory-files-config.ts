@@ -1,12 +1,9 @@
-/** What a `factory-files` link may be configured with, and the constants users may run into. */
+/** What a `factory-files` link may be configured with. */
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 
 export const INCLUDES = ['memories', 'rules', 'agents', 'droids', 'skills'] as const;
 export type Include = (typeof INCLUDES)[number];
-
-/** A larger file is refused before it is read: parsing it would stall the worker. */
-export const MAX_FILE_BYTES = 5 * 1024 * 1024;
 
 export const factoryFilesConfigSchema = z.strictObject({
   root: z

@@ -5,11 +5,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { homedir } from 'node:os';
+import { systemClock } from '../../domain/clock.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { ConnectorCapabilities, ConnectorType } from '../connector.ts';
+import { LATE_LOOKS_MS } from '../files/late-writes.ts';
+import { checkPlaces } from '../files/places.ts';
+import { createFactoryConnector } from './factory-connector.ts';
 import { factoryFilesConfigSchema, type FactoryFilesConfig } from './factory-files-config.ts';
-import { createFileConnector } from './file-connector.ts';
-import { checkPlaces, placesOf } from './places.ts';
+import { placesOf } from './places.ts';
 
 const CAPABILITIES: ConnectorCapabilities = {
   grade: 'C',
@@ -19,9 +22,6 @@ const CAPABILITIES: ConnectorCapabilities = {
   kinds: ['memory', 'document'],
   maxBatch: 1000,
 };
-
-/** A slow writer is usually done within milliseconds; after two seconds nobody is waited for. */
-const LATE_LOOKS_MS = [10, 40, 200, 750, 1000];
 
 /** The `factory-files` connector. */
 export const factoryFiles: ConnectorType<FactoryFilesConfig> = {
@@ -36,13 +36,14 @@ export const factoryFiles: ConnectorType<FactoryFilesConfig> = {
   async open(config, { permissions, log }) {
     const places = placesOf(config, homedir());
     checkPlaces(places, permissions);
-    const connector = createFileConnector({
+    const connector = createFactoryConnector({
       config,
       places,
       permissions,
       capabilities: { ...CAPABILITIES, kinds: kindsOf(config) },
       log,
       newId: randomUUID,
+      clock: systemClock,
       lateLooksMs: LATE_LOOKS_MS,
     });
     await connector.probe();

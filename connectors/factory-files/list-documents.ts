@@ -1,19 +1,30 @@
 /** Which files of a place are documents of a link: found by walking, or judged by their path. */
-import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { AppError } from '../../domain/errors.ts';
+import type { FileLayout } from '../files/file-layout.ts';
+import { pathsIn, walk } from '../files/list-folder.ts';
+import type { Place } from '../files/places.ts';
 import type { Include } from './factory-files-config.ts';
-import { isMissing, realPathIn, unreachable, type Place } from './places.ts';
-
-/** A walk over more entries than this is refused rather than cut: a cut listing looks like deletes. */
-const MAX_ENTRIES = 200_000;
-const MAX_DEPTH = 24;
+import { MEMORY_PATH } from './places.ts';
 
 const RULES = /^\.factory\/rules\/[^/]+\.md$/;
 const DROIDS = /^\.factory\/droids\/[^/]+\.md$/;
 const SKILLS = /^\.factory\/skills\/[^/]+\/SKILL\.md$/;
 const PROJECT_AGENTS = /^(?:(?!\.|node_modules\/)[^/]+\/)*AGENTS\.md$/;
 const PERSONAL_AGENTS = /^\.factory\/AGENTS\.md$/;
+
+/** The files of a Factory project that a link takes. */
+export function createFactoryLayout(
+  places: readonly Place[],
+  include: readonly Include[],
+): FileLayout {
+  return {
+    places,
+    isDocument: (place, path) => isDocumentPath(place, path, include),
+    listDocuments: (place) => listDocuments(place, include),
+    isFile: (place, path) =>
+      path === MEMORY_PATH ? include.includes('memories') : isDocumentPath(place, path, include),
+    isFolder: (place, path) => isFolderPath(place, path, include),
+  };
+}
 
 /** Whether a path (relative to the place, with `/`) is a document of the link. */
 export function isDocumentPath(place: Place, path: string, include: readonly Include[]): boolean {
@@ -29,13 +40,7 @@ export function isDocumentPath(place: Place, path: string, include: readonly Inc
   return include.some((one) => patterns[one]?.test(path));
 }
 
-/**
- * Paths of all documents of a place, sorted.
- *
- * @throws AppError CONNECTOR_UNREACHABLE when a folder cannot be read, PATH_ESCAPES_ROOT when one
- * leads out, REMOTE_TOO_LARGE when there are too many entries to walk
- */
-export async function listDocuments(
+async function listDocuments(
   place: Place,
   include: readonly Include[],
 ): Promise<readonly string[]> {
@@ -52,52 +57,24 @@ export async function listDocuments(
   }
   if (include.includes('agents')) {
     const isProject = place.idPrefix === '';
-    const paths = isProject ? await agentsBelow(place) : await pathsIn(place, '.factory');
-    for (const path of paths.filter((one) => one.endsWith('AGENTS.md'))) keep(path);
+    const isWanted = (name: string): boolean => name === 'AGENTS.md';
+    const paths = isProject
+      ? await walk(place, { folder: '', isWanted, isEntered })
+      : await pathsIn(place, '.factory');
+    for (const path of paths) keep(path);
   }
   return found.sort();
 }
 
-/** Entries of a folder as paths; none when there is no such folder, or it is a file. */
-async function pathsIn(place: Place, folder: string): Promise<readonly string[]> {
-  const entries = await entriesOf(place, folder);
-  return entries.map((entry) => `${folder}/${entry.name}`);
-}
-
-/** All `AGENTS.md` of a project; hidden folders, `node_modules` and linked folders are not entered. */
-async function agentsBelow(place: Place): Promise<readonly string[]> {
-  const found: string[] = [];
-  const folders = [''];
-  let seen = 0;
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const entries = await entriesOf(place, folder);
-    seen += entries.length;
-    if (seen > MAX_ENTRIES)
-      throw new AppError('REMOTE_TOO_LARGE', `more than ${MAX_ENTRIES} files to look through`);
-    for (const entry of entries) {
-      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      if (entry.name === 'AGENTS.md') found.push(path);
-      else if (entry.isDirectory() && isEntered(entry.name) && path.split('/').length < MAX_DEPTH)
-        folders.push(path);
-    }
-  }
-  return found;
+function isFolderPath(place: Place, path: string, include: readonly Include[]): boolean {
+  if (path === '.factory') return true;
+  const parts = path.split('/');
+  if (parts[0] === '.factory') return include.some((one) => parts[1] === one) && parts.length <= 3;
+  const mayHoldAgents = include.includes('agents') && place.idPrefix === '';
+  return mayHoldAgents && parts.every(isEntered) && !/\.[a-z0-9]+$/i.test(parts.at(-1) ?? '');
 }
 
 /** Folders with other people's code, or tools' own. */
-export function isEntered(name: string): boolean {
+function isEntered(name: string): boolean {
   return !name.startsWith('.') && name !== 'node_modules';
-}
-
-async function entriesOf(place: Place, folder: string): Promise<readonly Dirent[]> {
-  try {
-    return await readdir(await realPathIn(place, folder), { withFileTypes: true });
-  } catch (thrown) {
-    if (isMissing(thrown) || isNoFolder(thrown)) return [];
-    throw unreachable(`${place.idPrefix}${folder}`, thrown);
-  }
-}
-
-function isNoFolder(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOTDIR';
 }

@@ -7,15 +7,15 @@ import type { FakeStore } from './fake-store.ts';
 
 export interface FakeWriting {
   readonly store: FakeStore;
-  readonly kinds: readonly ItemKind[];
+  readonly holds: (kind: ItemKind) => boolean;
   /** What the remote makes of a value it is sent. */
   readonly normalise: (value: JsonObject) => JsonObject;
 }
 
 /** Tells whether an op may be written: null, or the outcome that says why not. */
-export function checkOp({ store, kinds }: FakeWriting, op: RemoteOp): ApplyOutcome | null {
+export function checkOp({ store, holds }: FakeWriting, op: RemoteOp): ApplyOutcome | null {
   const name = op.value ? itemName(op.kind, op.value) : null;
-  if (!kinds.includes(op.kind)) return failure(op, 'ITEM_INVALID');
+  if (!holds(op.kind)) return failure(op, 'ITEM_INVALID');
   if (op.action !== 'delete' && name === null) return failure(op, 'ITEM_INVALID');
   const holder = name === null ? null : store.idOfName(name);
   const at = op.action === 'create' && holder !== null ? holder : op.remoteId;

@@ -1,22 +1,23 @@
 /**
  * A remote in memory, for tests and benches: any grade, edits behind our back, and faults on
- * demand. Keeps what its grade promises and nothing more. A: compare-and-set, remembered op ids and
- * a feed that tells deletes. B: compare-and-set and scans. C: scans; a write that lands between its
+ * demand. Keeps what its grade promises and nothing more. A: compare-and-set, op ids remembered with
+ * their answers, refusals included, and a feed that tells deletes. B: compare-and-set and scans. C: scans; a write that lands between its
  * check and its write (`hooks.inWindow`) is overwritten, as with a plain file.
  */
 import { AppError, type ErrorCode } from '../../domain/errors.ts';
 import type { RemoteId } from '../../domain/ids.ts';
 import { itemName, type ItemKind } from '../../domain/item.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import type {
-  ApplyOutcome,
-  Connector,
-  ConnectorCapabilities,
-  Grade,
-  ObservePage,
-  ObserveRequest,
-  RemoteItem,
-  RemoteOp,
+import {
+  holdsKind,
+  type ApplyOutcome,
+  type Connector,
+  type ConnectorCapabilities,
+  type Grade,
+  type ObservePage,
+  type ObserveRequest,
+  type RemoteItem,
+  type RemoteOp,
 } from '../connector.ts';
 import { checkOp, failure, writeOp, type FakeWriting } from './fake-apply.ts';
 import {
@@ -90,6 +91,8 @@ export interface FakeRemote {
   rename(remoteId: string, name: string): RemoteId;
   /** The item becomes unreadable, until it is put again. */
   spoil(remoteId: string, code: ErrorCode): void;
+  /** Changes or (null) loses an item behind its version and feed: a remote that lies. */
+  tamper(remoteId: string, value: JsonObject | null): void;
   get(remoteId: string): JsonObject | null;
   /** Readable items, in the order they were first written. */
   all(): RemoteItem[];
@@ -117,7 +120,11 @@ export function createFakeRemote(options: FakeRemoteOptions): FakeRemote {
     hint,
     next: script.next,
     answered: new Map(),
-    writing: { store, kinds: capabilities.kinds, normalise: options.normalise ?? asIs },
+    writing: {
+      store,
+      holds: (kind) => holdsKind(capabilities, kind),
+      normalise: options.normalise ?? asIs,
+    },
   };
   const written = ({ remoteId }: RemoteItem): RemoteId => {
     hint();
@@ -149,6 +156,7 @@ export function createFakeRemote(options: FakeRemoteOptions): FakeRemote {
       store.setFault({ status: 'faulty', remoteId: id as RemoteId, code, detail: 'Spoiled.' });
       hint();
     },
+    tamper: (id, value) => store.tamper(id as RemoteId, value),
     get(id) {
       const entry = store.items.get(id as RemoteId);
       return entry?.status === 'present' ? (entry.value ?? null) : null;
@@ -234,9 +242,8 @@ async function applyAll(
   const outcomes: ApplyOutcome[] = [];
   for (const [index, op] of ops.entries()) {
     if (index === cut?.afterOps) break;
-    const isRefused = refusal?.index === index;
-    const code = refusal?.code ?? 'ITEM_INVALID';
-    const outcome = isRefused ? failure(op, code, refusal.isRetryable) : applyOne(core, op);
+    const refuses = refusal?.index === index ? refusal : undefined;
+    const outcome = applyOne(core, op, refuses);
     // Awaiting only where there is something to wait for keeps 10,000 ops within milliseconds.
     outcomes.push(outcome instanceof Promise ? await outcome : outcome);
   }
@@ -245,11 +252,19 @@ async function applyAll(
   return outcomes;
 }
 
-function applyOne(core: Core, op: RemoteOp): ApplyOutcome | Promise<ApplyOutcome> {
+type Refusal = Extract<FakeMischief, { kind: 'refuse-op' }>;
+
+function applyOne(
+  core: Core,
+  op: RemoteOp,
+  refuses?: Refusal,
+): ApplyOutcome | Promise<ApplyOutcome> {
   const known = core.answered.get(op.opId);
   if (known) return known;
-  const refusal = checkOp(core.writing, op);
-  if (refusal) return refusal;
+  const refusal = refuses
+    ? failure(op, refuses.code ?? 'ITEM_INVALID', refuses.isRetryable)
+    : checkOp(core.writing, op);
+  if (refusal) return remembered(core, refusal);
   const { inWindow } = core.hooks;
   if (core.capabilities.grade !== 'C' || !inWindow) return commit(core, op);
   return (async () => {
@@ -262,7 +277,16 @@ function commit(core: Core, op: RemoteOp): ApplyOutcome {
   const before = core.writing.store.head();
   const outcome = writeOp(core.writing, op);
   if (core.writing.store.head() !== before) core.counters.writes += 1;
-  if (core.capabilities.grade === 'A') core.answered.set(op.opId, outcome);
+  return remembered(core, outcome);
+}
+
+/**
+ * Grade A: keeps an answer for whoever asks again. A refusal counts too: a late twin of a create that
+ * was refused would else bring back what was deleted since. What may be tried again is not kept.
+ */
+function remembered(core: Core, outcome: ApplyOutcome): ApplyOutcome {
+  const isPassing = outcome.status === 'failed' && outcome.isRetryable;
+  if (core.capabilities.grade === 'A' && !isPassing) core.answered.set(outcome.opId, outcome);
   return outcome;
 }
 

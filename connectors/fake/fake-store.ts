@@ -24,6 +24,8 @@ export interface FakeStore {
   write(id: RemoteId | null, kind: ItemKind, value: JsonObject): RemoteItem;
   remove(id: RemoteId): void;
   setFault(fault: RemoteFault): void;
+  /** Changes a value, or (null) loses the item, and tells nobody: same version, nothing in the feed. */
+  tamper(id: RemoteId, value: JsonObject | null): void;
   /** Ids written or removed after a revision, each once, in the order of their last change. */
   changedSince(revision: number): RemoteId[];
 }
@@ -74,6 +76,11 @@ export function createFakeStore(grade: Grade, ids: FakeIds): FakeStore {
     setFault(fault) {
       items.set(fault.remoteId, fault);
       feed.push(fault.remoteId);
+    },
+    tamper(id, value) {
+      const old = items.get(id);
+      if (value === null) items.delete(id);
+      else if (old?.status === 'present') items.set(id, { ...old, value });
     },
     changedSince(revision) {
       const newest = [...new Set(feed.slice(revision).reverse())];

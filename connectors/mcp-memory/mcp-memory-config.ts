@@ -6,6 +6,8 @@ import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../domain/errors.ts';
 import type { ConnectorPermissions } from '../connector.ts';
+import { rateLimitSchema } from '../rate-limit.ts';
+import { checkRemoteHost } from '../remote-host.ts';
 
 /** The variable the memory server takes its file from; relative paths would land in its package. */
 export const MEMORY_FILE_VARIABLE = 'MEMORY_FILE_PATH';
@@ -38,6 +40,7 @@ const stdioConfig = z
 const httpConfig = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).describe('Address of a streamable HTTP endpoint.'),
   headers: z.record(z.string(), textOrSecret).optional().describe('Headers of every request.'),
+  rateLimit: rateLimitSchema.optional(),
 });
 
 /** Config of the `mcp-memory` connector: a program over stdio, or an address over HTTP. */
@@ -56,12 +59,15 @@ export function memoryFileOf(config: McpMemoryConfig): string | null {
   return isStdioConfig(config) && config.memoryFile ? resolve(config.memoryFile) : null;
 }
 
-/** @throws AppError CONNECTOR_NOT_ALLOWED when the operator allowed neither the program nor the folder */
+/** @throws AppError CONNECTOR_NOT_ALLOWED when the operator allowed neither the program, the folder nor the host */
 export function checkMcpMemoryAllowed(
   config: McpMemoryConfig,
   permissions: ConnectorPermissions,
 ): void {
-  if (!isStdioConfig(config)) return;
+  if (!isStdioConfig(config)) {
+    checkRemoteHost(config.url, permissions);
+    return;
+  }
   if (!permissions.stdioCommands.includes(config.command)) {
     throw new AppError(
       'CONNECTOR_NOT_ALLOWED',

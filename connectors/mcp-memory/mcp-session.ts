@@ -183,7 +183,7 @@ async function connect(
   } catch (cause) {
     way.kill();
     await client.close().catch(() => undefined);
-    throw unreachable(options, messageOf(cause), cause);
+    throw cause instanceof AppError ? cause : unreachable(options, messageOf(cause), cause);
   }
   return { ...way, client, isSubscribed: false };
 }

@@ -4,7 +4,10 @@ import {
   getDefaultEnvironment,
 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { systemClock } from '../../domain/clock.ts';
+import { AppError } from '../../domain/errors.ts';
 import type { OpenContext } from '../connector.ts';
+import { retryAfterFrom } from '../rate-limit.ts';
 import {
   isStdioConfig,
   MEMORY_FILE_VARIABLE,
@@ -69,13 +72,27 @@ function overHttp(config: McpMemoryHttpConfig, context: OpenContext): () => Serv
   const headers = resolveSecrets(config.headers, context.secret);
   return () => {
     const transport = new StreamableHTTPClientTransport(new URL(config.url), {
-      requestInit: { headers },
+      // The allow-list has judged this address and no other.
+      requestInit: { headers, redirect: 'error' },
+      fetch: fetchUnlessBusy,
     });
     return {
       transport,
       kill: () => void transport.close().catch(() => undefined),
     };
   };
+}
+
+/** A busy server says for how long; the SDK would keep the number and drop the header. */
+async function fetchUnlessBusy(url: string | URL, init?: RequestInit): Promise<Response> {
+  const response = await fetch(url, init);
+  if (response.status !== 429) return response;
+  const retryAfterMs = retryAfterFrom(response.headers.get('retry-after'), systemClock.now());
+  await response.body?.cancel();
+  throw new AppError('RATE_LIMITED', `${new URL(url).host} asks to be left alone for a while.`, {
+    retryable: true,
+    extra: { retryAfterMs },
+  });
 }
 
 // A child that does not answer may not read its end of the pipe either, so nothing milder will do.

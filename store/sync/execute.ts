@@ -3,10 +3,12 @@
  * transaction records everything the write led to: hub version, history, base, op. A crash in
  * between leaves an open intent, which the next pass finishes before it does anything else.
  */
+import type { DeleteReason } from '../../domain/context.ts';
 import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, OpId, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
+import type { OpAnswer, OpFacts, OpFault, SettledItem, Settlement } from '../../domain/op.ts';
 import { loadBodies, saveBodies, wantedBlobs, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { syncWrites } from '../sync-writes.ts';
@@ -19,24 +21,14 @@ import {
 import { QUARANTINE } from './observe.ts';
 import { rowsOfLink, rowsOfRun } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
-import { CLOSE_CONFLICTS } from './plan.ts';
+import { CLOSE_CONFLICTS, tellEnded } from './conflicts.ts';
 
 /** An op ready to be executed, with the bodies it needs. */
-export interface ClaimedOp {
+export interface ClaimedOp extends OpFacts {
   readonly seq: number;
   readonly opId: OpId;
-  readonly action: 'create' | 'update' | 'delete' | 'merge';
-  readonly side: 'hub' | 'remote' | 'both';
   readonly key: ContextKey;
   readonly kind: ItemKind;
-  readonly remoteId: RemoteId;
-  readonly hubVersion: number;
-  readonly hubHash: Hash | null;
-  readonly remoteVersion: string | null;
-  readonly remoteHash: Hash | null;
-  readonly hubAfter: Hash | null;
-  readonly remoteAfter: Hash | null;
-  readonly baseRemoteHash: Hash | null;
   /** Value to write to the remote; null for a delete or when the remote is not written. */
   readonly remoteValue: Json | null;
   /** The remote's value the plan was made on. */
@@ -47,7 +39,9 @@ const OP_COLUMNS = `
 o.seq, o.op_id AS "opId", o.action, o.side, o.key, o.kind, o.remote_id AS "remoteId",
 o.hub_version AS "hubVersion", encode(o.hub_hash, 'hex') AS "hubHash",
 o.remote_version AS "remoteVersion", encode(o.remote_hash, 'hex') AS "remoteHash",
-encode(o.hub_after, 'hex') AS "hubAfter", encode(o.remote_after, 'hex') AS "remoteAfter"`;
+encode(o.hub_after, 'hex') AS "hubAfter", encode(o.remote_after, 'hex') AS "remoteAfter",
+CASE WHEN o.undo_to IS NOT NULL THEN json_build_object('to', o.undo_to,
+  'otherBase', encode(o.other_base, 'hex')) END AS undo`;
 
 // Re-check at the last moment: the hub's version and the remote as last seen are what the plan saw.
 // What has moved on is stale; what writes the remote becomes an intent.
@@ -154,7 +148,7 @@ export type OpResult =
   | {
       readonly status: 'failed';
       readonly op: ClaimedOp;
-      readonly fault: { readonly code: string; readonly detail: string };
+      readonly fault: OpFault;
     };
 
 export interface Settled {
@@ -165,137 +159,152 @@ export interface Settled {
   readonly wroteHub: boolean;
 }
 
+/** Decides what an outcome means, given the hub's version now (0: never had the key). */
+export type SettleOp = (op: OpFacts, answer: OpAnswer, hubVersion: number) => Settlement;
+
+export interface SettleBatch {
+  readonly results: readonly OpResult[];
+  /** The pure decision; called with the hub's rows locked where it may write them. */
+  readonly settleOp: SettleOp;
+  readonly linkName: string;
+  readonly at: Date;
+}
+
 /** Settles the results of one batch, all or nothing. @throws AppError FENCED */
 export async function settleOps(
   database: Database,
   ref: PassRef,
-  batch: { results: readonly OpResult[]; linkName: string; at: Date },
+  batch: SettleBatch,
 ): Promise<Settled> {
   return withFence(database, ref, async (tx) => {
-    const { results } = batch;
-    const hub = await lockContexts(
-      tx,
-      results.map((result) => result.op.key),
-    );
-    const judged = results.map((result) => judge(result, hub.get(result.op.key) ?? null));
-    await saveBodies(
-      tx,
-      judged.flatMap((j) => j.bodies),
-    );
+    const { results, settleOp } = batch;
+    const keysWhere = (isWritten: boolean): ContextKey[] =>
+      results.flatMap(({ op }) => (mayWriteHub(op) === isWritten ? [op.key] : []));
+    const hub = await lockContexts(tx, keysWhere(true));
+    const versions = await hubVersions(tx, keysWhere(false));
+    const judged = results.map((result): Judged => {
+      const { key } = result.op;
+      const hubVersion = hub.get(key)?.version ?? versions.get(key) ?? 0;
+      return { result, settlement: settleOp(result.op, answerOf(result), hubVersion) };
+    });
+    await saveBodies(tx, results.flatMap(newBodies));
     await writeHub(tx, ref, { judged, hub, ...batch });
-    await tx.query(SETTLE, [
-      ref.linkId,
-      judged.filter((j) => j.state === 'done').map((j) => j.result.op.key),
-      JSON.stringify(judged.flatMap((j) => (j.item ? [j.item] : []))),
-      ref.runId,
-      JSON.stringify(
-        judged.map(({ result, state, detail }) => ({ seq: result.op.seq, state, detail })),
-      ),
-    ]);
-    const faults = judged.flatMap((j) =>
-      j.fault ? [{ key: j.result.op.key, fault: j.fault }] : [],
-    );
-    if (faults.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(faults)]);
-    const count = (state: string): number => judged.filter((j) => j.state === state).length;
+    await recordSettlements(tx, ref, judged);
+    const count = (state: Settlement['state']): number =>
+      judged.filter(({ settlement }) => settlement.state === state).length;
     return {
       applied: count('done'),
       stale: count('stale'),
       failed: count('failed'),
-      wroteHub: judged.some((j) => j.writesHub),
+      wroteHub: judged.some(({ settlement }) => settlement.hubWrite !== null),
     };
   });
 }
 
+/** Whether settling an op can write the hub: its plan says so, or a value of the remote was overwritten. */
+function mayWriteHub(op: ClaimedOp): boolean {
+  const isLoserKept = op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
+  return op.side !== 'remote' || isLoserKept || Boolean(op.undo);
+}
+
+// One look-up per key, whatever the planner thinks of the table (see batch.ts).
+const HUB_VERSIONS = `
+SELECT c.key, c.version FROM unnest($1::text[]) AS w (key)
+CROSS JOIN LATERAL (SELECT key, version FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = w.key OFFSET 0) c`;
+
+/**
+ * The hub's versions where it is not written. They need no lock: an edit that commits later than this
+ * look is behind the link's cursor in no order of commits (P14), so the next pass sees it.
+ */
+async function hubVersions(
+  tx: Transaction,
+  keys: readonly ContextKey[],
+): Promise<Map<ContextKey, number>> {
+  if (keys.length === 0) return new Map();
+  const rows = await tx.query<{ key: ContextKey; version: number }>(HUB_VERSIONS, [keys]);
+  return new Map(rows.map(({ key, version }) => [key, version]));
+}
+
+async function recordSettlements(
+  tx: Transaction,
+  ref: PassRef,
+  judged: readonly Judged[],
+): Promise<void> {
+  await tx.query(SETTLE, [
+    ref.linkId,
+    judged.flatMap((j) => (j.settlement.state === 'done' ? [j.result.op.key] : [])),
+    JSON.stringify(
+      judged.flatMap(({ result, settlement: { item } }) =>
+        item ? [settledRow(result.op.key, item)] : [],
+      ),
+    ),
+    ref.runId,
+    JSON.stringify(
+      judged.map(({ result, settlement: { state, detail } }) => ({
+        seq: result.op.seq,
+        state,
+        detail,
+        remote_written: result.status === 'applied' ? (result.remote?.body?.hash ?? null) : null,
+      })),
+    ),
+  ]);
+  const faults = judged.flatMap(({ result, settlement: { fault } }) =>
+    fault ? [{ key: result.op.key, fault }] : [],
+  );
+  if (faults.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(faults)]);
+}
+
 interface Judged {
   readonly result: OpResult;
-  readonly state: 'done' | 'stale' | 'failed';
-  readonly detail: string | null;
-  readonly writesHub: boolean;
-  readonly item: object | null;
-  readonly bodies: readonly Body[];
-  readonly fault: { readonly code: string; readonly detail: string } | null;
+  readonly settlement: Settlement;
 }
 
-/** What a result means, given the hub as it is at this very moment (its row is locked). */
-function judge(result: OpResult, hub: ContextRow | null): Judged {
-  const base = { result, detail: null, writesHub: false, item: null, bodies: [], fault: null };
-  if (result.status === 'failed') {
-    return { ...base, state: 'failed', detail: result.fault.detail, fault: result.fault };
-  }
+/** An op's answer without its bodies: what settling decides by. */
+function answerOf(result: OpResult): OpAnswer {
+  if (result.status === 'failed') return result;
+  const state = (seen: { version: string | null; body: Body | null }) => ({
+    version: seen.version,
+    hash: seen.body?.hash ?? null,
+  });
   if (result.status === 'stale') {
-    const { seen } = result;
-    return {
-      ...base,
-      state: 'stale',
-      detail: result.detail,
-      item: seen ? seenAgain(result.op, seen) : null,
-      bodies: seen?.body ? [seen.body] : [],
-    };
+    return { ...result, seen: result.seen ? state(result.seen) : null };
   }
-  const { op, remote } = result;
-  const isHubFresh = (hub?.version ?? 0) === op.hubVersion;
+  const { remote } = result;
+  return {
+    status: 'applied',
+    remote: remote ? { remoteId: remote.remoteId, ...state(remote) } : null,
+  };
+}
+
+/** Bodies the remote showed that are not stored yet. */
+function newBodies(result: OpResult): Body[] {
+  if (result.status === 'failed') return [];
+  const body = result.status === 'stale' ? result.seen?.body : result.remote?.body;
+  if (!body) return [];
   // What the remote took over as it was sent is stored: it was read from there.
-  const bodies = remote?.body && remote.body.hash !== op.remoteAfter ? [remote.body] : [];
-  if (op.side === 'hub' && !isHubFresh)
-    return { ...base, state: 'stale', detail: 'the hub has changed since the plan' };
-  // The remote was written and then the hub moved: what the remote now descends from is the hub
-  // version the op was planned on, so that is the base; the hub's newer edit stays dirty.
-  if (!isHubFresh)
-    return { ...base, state: 'done', item: settledItem(op, remote, 'hub-moved'), bodies };
-  const keepsLoser =
-    op.side !== 'hub' && op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
-  return {
-    ...base,
-    state: 'done',
-    writesHub: op.side !== 'remote' || keepsLoser,
-    item: settledItem(op, remote, keepsLoser ? 'loser-kept' : 'plain'),
-    bodies,
+  return result.status === 'applied' && body.hash === result.op.remoteAfter ? [] : [body];
+}
+
+/** An item as the settling statement takes it. */
+function settledRow(key: ContextKey, item: SettledItem): object {
+  const { remote } = item;
+  const seen = {
+    key,
+    remote_id: item.remoteId,
+    keep_base: item.keepsBase,
+    remote_status: remote.hash ? 'present' : 'absent',
+    remote_hash: remote.hash,
+    remote_version: remote.version,
+    dirty: item.isDirty,
   };
-}
-
-type RemoteAfter = Extract<OpResult, { status: 'applied' }>['remote'];
-
-/** The item's row once its op is settled. */
-function settledItem(
-  op: ClaimedOp,
-  remote: RemoteAfter,
-  how: 'plain' | 'loser-kept' | 'hub-moved',
-): object {
-  const remoteHash = remote ? (remote.body?.hash ?? null) : op.remoteHash;
-  const writesHub = op.side !== 'remote';
-  const hubHash = writesHub && how !== 'hub-moved' ? op.hubAfter : op.hubHash;
-  const isMergedButMoved = how === 'hub-moved' && op.side === 'both';
-  const isAgreed = hubHash !== null && remoteHash !== null;
+  if (item.keepsBase) return seen;
   return {
-    key: op.key,
-    remote_id: remote?.remoteId ?? op.remoteId,
-    state: how === 'hub-moved' ? 'pending' : isAgreed ? 'synced' : 'tombstoned',
-    base_version: isAgreed ? versionAfter(op, how) : null,
-    base_hub: isAgreed ? hubHash : null,
-    base_remote: isAgreed ? (isMergedButMoved ? hubHash : remoteHash) : null,
-    remote_status: remoteHash ? 'present' : 'absent',
-    remote_hash: remoteHash,
-    remote_version: remote ? remote.version : op.remoteVersion,
-    dirty: how === 'hub-moved',
-  };
-}
-
-function versionAfter(op: ClaimedOp, how: 'plain' | 'loser-kept' | 'hub-moved'): number {
-  if (how === 'hub-moved') return op.hubVersion;
-  if (how === 'loser-kept') return op.hubVersion + 2;
-  return op.side === 'remote' ? op.hubVersion : op.hubVersion + 1;
-}
-
-/** The remote as the connector found it when it refused to write. The base stays as it was. */
-function seenAgain(op: ClaimedOp, seen: { version: string | null; body: Body | null }): object {
-  return {
-    key: op.key,
-    remote_id: op.remoteId,
-    keep_base: true,
-    remote_status: seen.body ? 'present' : 'absent',
-    remote_hash: seen.body?.hash ?? null,
-    remote_version: seen.version,
-    dirty: true,
+    ...seen,
+    state: item.state,
+    base_version: item.base?.version ?? null,
+    base_hub: item.base?.hubHash ?? null,
+    base_remote: item.base?.remoteHash ?? null,
   };
 }
 
@@ -316,9 +325,9 @@ UPDATE sync_items i SET remote_id = s.remote_id,
   fault = NULL, attempts = 0, retry_at = NULL
 FROM ${rowsOfLink(3, SETTLED_COLUMNS)} s
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key
-), conflicts AS (${CLOSE_CONFLICTS})
-UPDATE sync_ops o SET state = m.state, detail = m.detail
-FROM ${rowsOfRun(4, 5, 'seq int, state text, detail text')} m
+), conflicts AS (${CLOSE_CONFLICTS}), told AS (${tellEnded('conflicts')})
+UPDATE sync_ops o SET state = m.state, detail = m.detail, remote_written = decode(m.remote_written, 'hex')
+FROM ${rowsOfRun(4, 5, 'seq int, state text, detail text, remote_written text')} m
 WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = m.run_id AND o.seq = m.seq`;
 
 async function writeHub(
@@ -331,30 +340,52 @@ async function writeHub(
     at: Date;
   },
 ): Promise<void> {
-  const writing = batch.judged.filter((j) => j.writesHub).map((j) => j.result.op);
+  const writing = batch.judged.filter(({ settlement }) => settlement.hubWrite !== null);
   if (writing.length === 0) return;
   // Bodies were stored when they were observed or merged; a version needs only their measure.
   const sizes = await storedBodies(
     tx,
-    writing.flatMap((op) => [op.hubAfter, op.hubHash, op.remoteHash]),
+    writing.flatMap(({ result: { op } }) => [
+      op.hubAfter,
+      op.remoteHash,
+      batch.hub.get(op.key)?.hash ?? null,
+    ]),
   );
-  const writes = writing.flatMap((op): VersionWrite[] => {
-    const losing = op.side !== 'hub' && op.remoteHash !== op.baseRemoteHash ? op.remoteHash : null;
-    const after = op.side === 'remote' ? op.hubHash : op.hubAfter;
-    return syncWrites({
+  const writes = writing.flatMap(({ result: { op }, settlement }): VersionWrite[] => {
+    const losing = settlement.keepsLoser ? op.remoteHash : null;
+    const hub = batch.hub.get(op.key) ?? null;
+    const isPlanned = settlement.hubWrite === 'as-planned';
+    const { hash: after, reason } = isPlanned
+      ? { hash: op.hubAfter, reason: op.undo ? ('user' as const) : null }
+      : asItIs(hub, batch.at);
+    const versions = syncWrites({
       key: op.key,
       kind: op.kind,
-      hub: batch.hub.get(op.key) ?? null,
+      hub,
       body: after ? sizes.get(after)! : null,
       loser: losing ? sizes.get(losing)! : null,
       linkName: batch.linkName,
-      changeType: op.action === 'merge' ? 'merge' : 'update',
+      changeType: op.undo ? 'rollback' : op.action === 'merge' ? 'merge' : 'update',
+      revives: Boolean(op.undo),
       changedBy: `sync:${batch.linkName}`,
       origin: ref.linkId,
       at: batch.at,
     });
+    return versions.map((version) =>
+      reason && version.body === null ? { ...version, reason } : version,
+    );
   });
   await writeVersions(tx, writes, batch.at);
+}
+
+/** What the hub holds at this moment; written again, it must stay gone for the reason it is gone. */
+function asItIs(
+  hub: ContextRow | null,
+  at: Date,
+): { hash: Hash | null; reason: DeleteReason | null } {
+  if (!hub || hub.deleted) return { hash: null, reason: hub?.delete_reason ?? null };
+  const isExpired = hub.expires_at !== null && hub.expires_at <= at;
+  return isExpired ? { hash: null, reason: 'ttl' } : { hash: hub.hash, reason: null };
 }
 
 /** Measures of stored bodies; the bytes stay where they are. */

@@ -3,14 +3,14 @@
  * saw it, in one transaction. An item that differs from its base is `dirty` until a plan has
  * dealt with it, so a cursor may move on at once and still passes nothing unsettled (P13).
  */
+import { AppError } from '../../domain/errors.ts';
 import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
-import type { Json } from '../../domain/json.ts';
-import { loadBodies, saveBodies, type Body } from '../blobs.ts';
+import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { FEED_HEAD, FEED_START, feedHead, positionOf } from '../feed.ts';
-import { rowsOfLink, valuesOfLink } from './batch.ts';
+import { rowsOfLink } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
 
 const FIRST_BASELINE = `
@@ -46,6 +46,8 @@ SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touc
     AND origin IS DISTINCT FROM $1::uuid) AS "heldBack",
   (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last,
   (${FEED_HEAD}) AS head,
+  (SELECT (xid, seq) > ($3::xid8, $4::bigint) FROM feed_horizons
+    WHERE tenant_id = current_setting('app.tenant')) AS "isExpired",
   (SELECT count(*) FROM touched WHERE remote_id IS NULL) > 0
     OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
       AND dirty AND remote_id IS NULL)
@@ -76,6 +78,8 @@ export async function observeHub(
       ...positionOf(since),
       limit,
     ]);
+    // Collected since the pass began; the next one opens an epoch (see beginPass).
+    if (page!.isExpired) throw new AppError('CURSOR_EXPIRED', 'the link slept beyond the horizon');
     const hasMore = page!.seen === limit;
     // Head and page are of one snapshot: nothing can lie between them.
     const cursor = hasMore ? page!.last! : later(page!.head ?? since, page!.last ?? since);
@@ -93,6 +97,7 @@ interface FeedPage {
   last: string | null;
   head: string | null;
   hasNameless: boolean;
+  isExpired: boolean | null;
 }
 
 export interface HubObservation {
@@ -122,7 +127,7 @@ export interface NamelessItem {
   readonly key: ContextKey;
   /** Null: the context was deleted before the remote ever heard of it. */
   readonly kind: string | null;
-  readonly body: Json | null;
+  readonly body: StoredBody | null;
 }
 
 const SELECT_NAMELESS = `
@@ -146,7 +151,7 @@ export async function namelessItems(
       SELECT_NAMELESS,
       [ref.linkId, page.after, page.limit],
     );
-    const bodies = await loadBodies(
+    const bodies = await loadStored(
       tx,
       rows.map((row) => row.hash).filter((hash) => hash !== null),
     );
@@ -254,11 +259,15 @@ async function adoptFreed(
   );
 }
 
-/** Sets items aside until their side changes or the back-off is over: 30 s doubling to an hour. */
+/**
+ * Sets items aside until their side changes or the back-off is over: 30 s doubling to an hour, up to
+ * a fifth less, so that items set aside together do not come back together.
+ */
 export const QUARANTINE = `
 UPDATE sync_items i SET state = 'quarantined', dirty = false, fault = q.fault, attempts = i.attempts + 1,
   dirty_since = NULL,
-  retry_at = now() + least(30 * power(2, least(i.attempts, 10)), 3600) * interval '1 second'
+  retry_at = now() + least(30 * power(2, least(i.attempts, 10)), 3600)
+    * (0.8 + 0.2 * random()) * interval '1 second'
 FROM ${rowsOfLink(2, 'key text, fault json')} q
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = q.link_id AND i.key = q.key`;
 
@@ -274,6 +283,14 @@ export interface KnownRemote {
   readonly hash: Hash | null;
 }
 
+// One look-up per id, whatever the planner thinks of the table (see batch.ts).
+const KNOWN_REMOTES = `
+SELECT i.* FROM unnest($2::text[]) AS w (remote_id)
+CROSS JOIN LATERAL (
+  SELECT remote_id, key, remote_status AS status, remote_version AS version,
+    encode(remote_hash, 'hex') AS hash FROM sync_items
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND remote_id = w.remote_id OFFSET 0) i`;
+
 /** The recorded remote side of the items with these ids. */
 export async function knownRemotes(
   database: Database,
@@ -287,13 +304,7 @@ export async function knownRemotes(
       status: KnownRemote['status'];
       version: string | null;
       hash: Hash | null;
-    }>(
-      `SELECT i.remote_id, i.key, i.remote_status AS status, i.remote_version AS version,
-         encode(i.remote_hash, 'hex') AS hash
-       FROM ${valuesOfLink('remote_id')} s JOIN sync_items i ON i.tenant_id = current_setting('app.tenant')
-         AND i.link_id = s.link_id AND i.remote_id = s.remote_id`,
-      [ref.linkId, remoteIds],
-    ),
+    }>(KNOWN_REMOTES, [ref.linkId, remoteIds]),
   );
   return new Map(rows.map(({ remote_id, ...known }) => [remote_id, known]));
 }
@@ -320,6 +331,7 @@ const SEEN_COLUMNS = `remote_id text, key text, spare_key text, kind text, statu
 
 const updateSeen = (match: string): string => `
 UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remote_version = s.version,
+  kind = CASE WHEN s.status = 'present' THEN s.kind ELSE i.kind END,
   remote_hash = decode(s.hash, 'hex'), remote_changed_at = to_timestamp(s.changed_at_ms / 1000.0),
   missing_scans = 0, fault = s.fault, retry_at = NULL,
   dirty = s.fault IS NULL,
@@ -335,7 +347,7 @@ const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
 // An id nobody has recorded: a hub item the remote was never asked about, met under the id the
 // remote gave it; an item the remote had under another id, which is gone; else an item of its own.
 const INSERT_SEEN = `
-WITH met AS (${updateSeen(`i.key = s.key AND i.remote_status IN ('unknown', 'absent')`)})
+WITH met AS (${updateSeen(`i.key = s.key AND (i.remote_status IN ('unknown', 'absent') OR i.remote_id IS NULL)`)})
 INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
   remote_hash, remote_changed_at, fault, dirty, dirty_since)
 SELECT current_setting('app.tenant'), s.link_id,
@@ -390,18 +402,27 @@ function seenRecord(s: Sighting): object {
   };
 }
 
-// Two statements in one: what was seen has missed no scan; what was not seen has missed one more.
-const MARK_MISSING = `
-UPDATE sync_items SET missing_scans = missing_scans + 1,
+/** One complete scan more did not show the item; after $3 in a row it counts as absent. */
+export const MISSED_ONCE_MORE = `missing_scans = missing_scans + 1,
   remote_status = CASE WHEN missing_scans + 1 >= $3 THEN 'absent' ELSE remote_status END,
   remote_hash = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_hash END,
   remote_version = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_version END,
   dirty = dirty OR missing_scans + 1 >= $3,
   state = CASE WHEN state = 'quarantined' AND missing_scans + 1 >= $3 THEN 'pending' ELSE state END,
-  dirty_since = CASE WHEN missing_scans + 1 >= $3 THEN coalesce(dirty_since, now()) ELSE dirty_since END
-WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-  AND remote_status IN ('present', 'faulty')
-  AND remote_id NOT IN (SELECT unnest($2::text[]))
+  dirty_since = CASE WHEN missing_scans + 1 >= $3 THEN coalesce(dirty_since, now()) ELSE dirty_since END`;
+
+// What was seen has missed no scan; what was not seen has missed one more. A difference of sets costs
+// the same whatever the planner thinks; `NOT IN` over 300,000 ids took more than half a minute.
+const MARK_MISSING = `
+WITH missing AS MATERIALIZED (
+  SELECT remote_id FROM sync_items
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND remote_status IN ('present', 'faulty')
+  EXCEPT SELECT unnest($2::text[]) COLLATE "C"
+)
+UPDATE sync_items i SET ${MISSED_ONCE_MORE} FROM missing m
+WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = m.remote_id
+  AND i.remote_status IN ('present', 'faulty')
 RETURNING remote_status`;
 
 // A scan shows a new id before it can tell that the old one is gone: the newcomer had to take the
@@ -427,23 +448,33 @@ FROM spare s WHERE o.tenant_id = current_setting('app.tenant') AND o.link_id = $
 RETURNING o.key`;
 
 // One statement, three updates of rows apart. Whether there is work is read as it was before them,
-// which is the same: none of them makes an item dirty.
+// which is the same: none of them makes an item dirty. It is read in index order, and nothing is
+// updated where nothing is dirty: after a first sync the statistics still speak of a link full of
+// dirty items, and the planner would read all of it to find none.
 const COMPLETE = `
-WITH shown AS (
-  UPDATE sync_items SET missing_scans = 0
+WITH dirty AS MATERIALIZED (
+  SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty
+  ORDER BY key LIMIT 1
+), due AS MATERIALIZED (
+  SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND retry_at <= now() ORDER BY retry_at LIMIT 1
+), back AS MATERIALIZED (
+  SELECT remote_id FROM sync_items
   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans > 0
-    AND remote_status <> 'unknown' AND remote_id IN (SELECT unnest($2::text[]))
+    AND remote_status <> 'unknown' AND cardinality($2::text[]) > 0
+  INTERSECT SELECT unnest($2::text[]) COLLATE "C"
+), shown AS (
+  UPDATE sync_items i SET missing_scans = 0 FROM back
+  WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = back.remote_id
 ), absent AS (
   UPDATE sync_items SET remote_status = 'absent'
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty
-    AND remote_status = 'unknown'
+  WHERE EXISTS (SELECT 1 FROM dirty) AND tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND dirty AND remote_status = 'unknown'
 ), cursor AS (
   UPDATE sync_links SET remote_cursor = $3
   WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND $4 AND remote_cursor IS DISTINCT FROM $3
 )
-SELECT EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty)
-  OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-    AND retry_at <= now()) AS "hasWork"`;
+SELECT EXISTS (SELECT 1 FROM dirty) OR EXISTS (SELECT 1 FROM due) AS "hasWork"`;
 
 /** How a complete observation ended. */
 export interface ObservationEnd {

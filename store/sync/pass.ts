@@ -4,9 +4,18 @@
  */
 import { AppError } from '../../domain/errors.ts';
 import type { LinkId, RunId, TenantId } from '../../domain/ids.ts';
-import type { GuardTrip, Link, RunCounters, RunStatus } from '../../domain/link.ts';
+import type {
+  GuardTrip,
+  Link,
+  PassMode,
+  RunCounters,
+  RunMode,
+  RunStatus,
+} from '../../domain/link.ts';
 import { literal, type Database, type Transaction } from '../database.ts';
-import { linkOf, type LinkRow } from '../link-store.ts';
+import { JITTERED_INTERVAL, NEXT_WHOLE } from '../due-links.ts';
+import { IS_BEHIND } from '../feed.ts';
+import { linkOf, openEpoch, type LinkRow } from '../link-store.ts';
 
 /** Names a pass in every call of the engine; small enough to travel through a workflow. */
 export interface PassRef {
@@ -20,28 +29,38 @@ export interface PassStart {
   readonly ref: PassRef;
   readonly link: Link;
   readonly trigger: string;
-  /** `approved`: execute the stored plan of this run, observe nothing. */
-  readonly mode: 'look' | 'approved';
+  readonly mode: PassMode;
   /** Cursor of the remote's last complete observation. */
   readonly remoteCursor: string | null;
   /** Whether somebody asked for this run, so that it is recorded even if nothing was to do. */
   readonly isRequested: boolean;
+  /** Whether another run that was asked for waits for its turn. */
+  readonly othersWait: boolean;
   /** Whether a pass that broke off left intents whose outcome nobody recorded. */
   readonly hasOpenIntents: boolean;
 }
 
 export type BeginResult =
   | { readonly status: 'begun'; readonly pass: PassStart }
-  /** Nothing may run now: the link is gone, paused, or waits for an operator. */
-  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' };
+  /**
+   * Nothing may run now: the link is gone, paused, waits for an operator, or rests because its
+   * remote asked for it (a run that somebody asks for begins all the same).
+   */
+  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' | 'resting' };
 
 export interface PassEnd {
   readonly status: Exclude<RunStatus, 'running'>;
+  readonly mode: PassMode;
   readonly trigger: string;
   readonly counters: RunCounters;
   readonly phases: Readonly<Record<string, number>>;
   readonly guard: GuardTrip | null;
-  readonly error: { readonly code: string; readonly detail: string } | null;
+  /** `retryAfterMs`: how long the remote asked to be left alone. */
+  readonly error: {
+    readonly code: string;
+    readonly detail: string;
+    readonly retryAfterMs?: number;
+  } | null;
   /** Whether the pass is worth a row in the run list. */
   readonly isNotable: boolean;
 }
@@ -52,8 +71,10 @@ SELECT run.*, EXISTS (SELECT 1 FROM sync_ops WHERE tenant_id = current_setting('
   AND link_id = $1 AND state = 'intended') AS "hasOpenIntents"
 FROM (VALUES (1)) AS always
 LEFT JOIN LATERAL (
-  SELECT id, trigger, begun, approved_at IS NOT NULL AS "isApproved" FROM sync_runs
+  SELECT id, trigger, begun, mode, approved_at IS NOT NULL AS "isApproved", count(*) OVER () > 1 AS "othersWait"
+  FROM sync_runs
   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'running'
+    AND (NOT $2 OR mode IN ('plan', 'undo') OR approved_at IS NOT NULL)
   ORDER BY begun DESC, started_at LIMIT 1) AS run ON true`;
 
 /** What a pass before left behind; every column of the run is null when there is none. */
@@ -61,14 +82,20 @@ interface Unfinished {
   readonly id: RunId | null;
   readonly trigger: string | null;
   readonly begun: boolean | null;
+  readonly mode: RunMode | null;
+  readonly othersWait: boolean | null;
   readonly isApproved: boolean | null;
   readonly hasOpenIntents: boolean;
 }
 
+// Passes that take longer than the lease are few and large; the worst that comes of it is a wake more.
+// A dry run and an undo ($2) leave the link's state, guard and times alone.
 const TAKE_FENCE = `
 UPDATE sync_links SET fence = fence + 1, pass_began_at = now(),
-  next_due_at = now() + interval_ms * interval '1 millisecond',
-  state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, guard = NULL
+  live_until = now() + interval '1 minute', rests_until = CASE WHEN $2 THEN rests_until END,
+  next_due_at = CASE WHEN $2 THEN next_due_at ELSE now() + ${JITTERED_INTERVAL} END,
+  state = CASE WHEN state = 'parked' AND NOT $2 THEN 'active' ELSE state END,
+  guard = CASE WHEN $2 THEN guard END, connector_version = coalesce($3, connector_version)
 WHERE tenant_id = current_setting('app.tenant') AND id = $1 RETURNING *`;
 
 /** Begins a pass, or takes up one that a crash left unfinished. */
@@ -79,35 +106,62 @@ export async function beginPass(
     linkId,
     trigger,
     newRunId,
-  }: { tenant: TenantId; linkId: LinkId; trigger: string; newRunId: RunId },
+    connectorVersion = () => null,
+  }: {
+    tenant: TenantId;
+    linkId: LinkId;
+    trigger: string;
+    newRunId: RunId;
+    /** Version of a connector's mapping; null: not known here. */
+    connectorVersion?: (connector: string) => number | null;
+  },
 ): Promise<BeginResult> {
-  const lock = `SELECT state FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
-  return database.withTenantFirst<Pick<LinkRow, 'state'>, BeginResult>(
-    tenant,
-    lock,
-    async (tx, [link]) => {
-      if (!link) return { status: 'refused', why: 'gone' };
-      if (link.state === 'paused') return { status: 'refused', why: 'paused' };
-      const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId]);
-      // A parked link looks again only when somebody asks for it.
-      if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
-      const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId]);
-      if (run?.id) await takeUpRun(tx, run);
-      const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
-      return {
-        status: 'begun',
-        pass: {
-          ref,
-          link: linkOf(fenced!),
-          trigger: run?.trigger ?? trigger,
-          mode: run?.isApproved ? 'approved' : 'look',
-          remoteCursor: fenced!.remote_cursor,
-          isRequested: run?.begun === false,
-          hasOpenIntents: run?.hasOpenIntents ?? false,
-        },
-      };
-    },
-  );
+  const lock = `SELECT state, connector, connector_version, prefix, rests_until > now() AS "isResting", ${IS_BEHIND} AS "isBehind" FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
+  return database.withTenantFirst<Lock, BeginResult>(tenant, lock, async (tx, [link]) => {
+    if (!link) return { status: 'refused', why: 'gone' };
+    const isPaused = link.state === 'paused';
+    const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId, isPaused]);
+    // What somebody wants to see or to have done while the link rests is not refused.
+    if (isPaused && !run?.id) return { status: 'refused', why: 'paused' };
+    // A parked link looks again only when somebody asks for it.
+    if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
+    // Hints and hub writes wait, or a busy remote would be asked all the sooner for being busy.
+    if (link.isResting && !run?.id) return { status: 'refused', why: 'resting' };
+    const version = connectorVersion(link.connector);
+    const wasVersion = link.connector_version;
+    // What it has not seen is no longer kept: it cannot tell what was deleted, so it deletes nothing.
+    if (link.isBehind) await openEpoch(tx, linkId, link.prefix);
+    // Another version may map items to other keys or bodies: what was agreed on means nothing now.
+    else if (version !== null && wasVersion !== null && version !== wasVersion)
+      await openEpoch(tx, linkId, link.prefix);
+    const mode: PassMode = run?.isApproved ? 'approved' : (run?.mode ?? 'look');
+    const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId, isAside(mode), version]);
+    if (run?.id) await takeUpRun(tx, run);
+    const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
+    return {
+      status: 'begun',
+      pass: {
+        ref,
+        link: linkOf(fenced!),
+        trigger: run?.trigger ?? trigger,
+        mode,
+        remoteCursor: fenced!.remote_cursor,
+        isRequested: run?.begun === false,
+        othersWait: run?.othersWait ?? false,
+        hasOpenIntents: run?.hasOpenIntents ?? false,
+      },
+    };
+  });
+}
+
+interface Lock extends Pick<LinkRow, 'state' | 'connector' | 'connector_version' | 'prefix'> {
+  readonly isResting: boolean | null;
+  readonly isBehind: boolean | null;
+}
+
+/** Whether a pass stands beside the link's own life: it changes neither its state nor when it is due. */
+function isAside(mode: PassMode): boolean {
+  return mode === 'plan' || mode === 'undo';
 }
 
 /** Condition on a link's row with its values in place, for the first statement of a transaction. */
@@ -121,7 +175,8 @@ async function takeUpRun(tx: Transaction, run: Unfinished): Promise<void> {
     `UPDATE sync_runs SET begun = true WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [run.id],
   );
-  if (run.isApproved) return;
+  // The ops of an undo were stored all at once, before any was carried out.
+  if (run.isApproved || run.mode === 'undo') return;
   await tx.query(
     `DELETE FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND state = 'planned'`,
     [run.id],
@@ -173,19 +228,39 @@ SELECT current_setting('app.tenant'), $1::uuid, id, 'running', $3, epoch, true, 
 WHERE tenant_id = current_setting('app.tenant') AND id = $2::uuid
 ON CONFLICT DO NOTHING`;
 
-// After n failures in a row the link rests 2^n intervals, at most five minutes.
+// A parked plan waits for a person who may be away; a dry run was asked for just now.
+const CLOSE_RUN = `
+UPDATE sync_runs SET status = $3, phases = $4, counters = $5, guard = $6, error = $7, ended_at = now(),
+  expires_at = CASE $3 WHEN 'parked' THEN now() + interval '7 days'
+    WHEN 'planned' THEN now() + interval '1 day' END
+WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
+
+const FINISH_ASIDE = `
+WITH run AS (
+  ${CLOSE_RUN}
+)
+UPDATE sync_links SET live_until = NULL WHERE tenant_id = current_setting('app.tenant') AND id = $2`;
+
+// After n failures in a row the link rests 2^n intervals, at most five minutes, and somewhat less so
+// that links that failed together do not come back together; never less than the remote asked for ($8).
 const FINISH = `
 WITH run AS (
-  UPDATE sync_runs SET status = $3, phases = $4, counters = $5, guard = $6, error = $7, ended_at = now()
-  WHERE tenant_id = current_setting('app.tenant') AND id = $1
+  ${CLOSE_RUN}
 )
 UPDATE sync_links SET
   state = CASE $3 WHEN 'parked' THEN 'parked' WHEN 'failed' THEN 'failed' ELSE 'active' END,
   guard = $6,
   failures = CASE $3 WHEN 'failed' THEN failures + 1 ELSE 0 END,
   next_due_at = CASE $3 WHEN 'failed'
-    THEN now() + least(interval_ms * power(2, least(failures, 20)), 300000) * interval '1 millisecond'
+    THEN now() + greatest($8 * (1 + 0.1 * random()),
+      least(interval_ms * power(2, least(failures, 20)), 300000) * (0.8 + 0.2 * random()))
+      * interval '1 millisecond'
     ELSE next_due_at END,
+  rests_until = now() + $8 * interval '1 millisecond',
+  live_until = NULL,
+  quiet_looks = CASE WHEN $9 THEN 0 ELSE quiet_looks END,
+  whole_due_at = CASE $3 WHEN 'settled' THEN ${NEXT_WHOLE} ELSE whole_due_at END,
+  conflicts_accepted = CASE WHEN $3 = 'settled' AND $10 = 'look' THEN 0 ELSE conflicts_accepted END,
   last_settled_at = CASE $3 WHEN 'settled' THEN now() ELSE last_settled_at END
 WHERE tenant_id = current_setting('app.tenant') AND id = $2 AND state NOT IN ('paused')`;
 
@@ -194,8 +269,10 @@ export async function finishPass(database: Database, ref: PassRef, end: PassEnd)
   await withFence(database, ref, async (tx) => {
     if (end.isNotable) await tx.query(RECORD_RUN, [ref.runId, ref.linkId, end.trigger]);
     const guard = end.guard ? JSON.stringify({ ...end.guard, planId: ref.runId }) : null;
-    const error = end.error ? JSON.stringify(end.error) : null;
-    await tx.query(FINISH, [
+    const error = end.error
+      ? JSON.stringify({ code: end.error.code, detail: end.error.detail })
+      : null;
+    const closing = [
       ref.runId,
       ref.linkId,
       end.status,
@@ -203,6 +280,11 @@ export async function finishPass(database: Database, ref: PassRef, end: PassEnd)
       JSON.stringify(end.counters),
       guard,
       error,
-    ]);
+    ];
+    if (isAside(end.mode)) await tx.query(FINISH_ASIDE, closing);
+    else {
+      const retryAfterMs = end.error?.retryAfterMs ?? null;
+      await tx.query(FINISH, [...closing, retryAfterMs, end.isNotable, end.mode]);
+    }
   });
 }

@@ -1,14 +1,14 @@
 /** What planning reads and records: dirty items with both sides' facts, decisions, ops, conflicts. */
 import type { DeleteReason } from '../../domain/context.ts';
 import type { Hash } from '../../domain/hash.ts';
-import type { ConflictId, ContextKey, OpId, RemoteId, TenantId } from '../../domain/ids.ts';
+import type { ContextKey, OpId, RemoteId, TenantId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
-import type { Json } from '../../domain/json.ts';
-import type { ConflictReason, ItemState } from '../../domain/link.ts';
-import { loadBodies, saveBodies, type Body } from '../blobs.ts';
+import type { ItemState, PlannedDecision } from '../../domain/link.ts';
+import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { QUARANTINE } from './observe.ts';
 import { rowsOfLink, valuesOfLink } from './batch.ts';
+import { closeConflicts, openConflicts, type OpenConflict } from './conflicts.ts';
 import { RECORD_RUN, withFence, type PassRef } from './pass.ts';
 
 /** An item to be decided, with the hub as it is now and the remote as last seen. */
@@ -24,31 +24,40 @@ export interface DirtyItem {
   /** Null: absent, for the reason below. */
   readonly hubHash: Hash | null;
   readonly hubReason: DeleteReason | null;
+  /** Kind of the context; null: the hub never had this key. */
+  readonly hubKind: string | null;
   readonly hubChangedAt: Date | null;
+  /** Bytes of the hub's body as compact JSON; 0: absent. */
+  readonly hubSize: number;
   readonly remoteHash: Hash | null;
   readonly remoteVersion: string | null;
   readonly remoteChangedAt: Date | null;
 }
 
-const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status IN ('present', 'absent') AND state <> 'excluded'`;
+// Without a base nothing may be agreed on by what a scan has just not shown: it would be deleted next.
+const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status IN ('present', 'absent') AND state <> 'excluded'
+  AND (base_hub_hash IS NOT NULL OR remote_status = 'absent' OR missing_scans = 0)`;
 
-// Two halves, so that each has its index: a quiet link of any size is read in no time.
+// Two halves, so that each has its index: a quiet link of any size is read in no time. The second is
+// taken in the order of its own, or the planner reads the rest of the link by key for each page.
 const SELECT_DIRTY = `
 SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
   encode(i.base_hub_hash, 'hex') AS "baseHubHash", encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
   coalesce(c.version, 0) AS "hubVersion",
   CASE WHEN c.expires_at <= now() THEN NULL ELSE encode(c.hash, 'hex') END AS "hubHash",
   CASE WHEN c.deleted THEN c.delete_reason WHEN c.expires_at <= now() THEN 'ttl' END AS "hubReason",
-  c.updated_at AS "hubChangedAt", encode(i.remote_hash, 'hex') AS "remoteHash",
+  c.kind AS "hubKind", c.updated_at AS "hubChangedAt", coalesce(c.size, 0) AS "hubSize", encode(i.remote_hash, 'hex') AS "remoteHash",
   i.remote_version AS "remoteVersion", i.remote_changed_at AS "remoteChangedAt"
 FROM (
   (SELECT * FROM sync_items
    WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
      AND dirty AND ${IS_DECIDABLE} ORDER BY key LIMIT $3)
   UNION ALL
-  (SELECT * FROM sync_items
-   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
-     AND NOT dirty AND retry_at <= now() AND state = 'quarantined' AND ${IS_DECIDABLE}
+  (SELECT * FROM (
+     SELECT * FROM sync_items
+     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND retry_at <= now()
+     ORDER BY retry_at OFFSET 0) due
+   WHERE key > $2 COLLATE "C" AND NOT dirty AND state = 'quarantined' AND ${IS_DECIDABLE}
    ORDER BY key LIMIT $3)
 ) i
 LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
@@ -65,15 +74,15 @@ export async function dirtyItems(
   );
 }
 
-/** Bodies by hash, for merges; one that is gone is missing. */
+/** Bodies by hash as they are stored, for merges; one that is gone is missing. */
 export async function bodiesOf(
   database: Database,
   tenant: TenantId,
   hashes: Iterable<Hash>,
-): Promise<Map<Hash, Json>> {
+): Promise<Map<Hash, StoredBody>> {
   const wanted = [...hashes];
   if (wanted.length === 0) return new Map();
-  return database.withTenant(tenant, (tx) => loadBodies(tx, wanted));
+  return database.withTenant(tenant, (tx) => loadStored(tx, wanted));
 }
 
 /** One intended write, before it has a number. */
@@ -87,14 +96,6 @@ export interface PlannedOp {
   readonly hubAfter: Hash | null;
   /** Body, in the hub's terms, the remote shall have. */
   readonly remoteAfter: Hash | null;
-}
-
-export interface OpenConflict {
-  readonly id: ConflictId;
-  readonly item: DirtyItem;
-  readonly reason: ConflictReason;
-  readonly pointers: readonly string[];
-  readonly proposal: Body | null;
 }
 
 /** The decisions of one page. Only `ops` will write to a side; the rest is bookkeeping. */
@@ -112,22 +113,20 @@ export interface PlanPage {
   readonly bodies: readonly Body[];
 }
 
-/** Records one page of the plan; its ops are numbered on from those the run has. */
+/**
+ * Records one page of the plan; its ops are numbered on from those the run has. Of a dry run only the
+ * ops: its items stay as they are, so that the run that follows decides the same.
+ */
 export async function recordPlan(
   database: Database,
   ref: PassRef,
-  plan: { page: PlanPage; trigger: string },
+  plan: { page: PlanPage; trigger: string; isDry?: boolean },
 ): Promise<void> {
   const { page } = plan;
   await withFence(database, ref, async (tx) => {
     const proposals = page.conflicts.flatMap((c) => (c.proposal ? [c.proposal] : []));
     await saveBodies(tx, [...page.bodies, ...proposals]);
-    await settleInPlace(tx, ref, page);
-    await openConflicts(tx, ref, page.conflicts);
-    if (page.quarantined.length > 0) {
-      const rows = page.quarantined.map(({ item, fault }) => ({ key: item.key, fault }));
-      await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(rows)]);
-    }
+    if (!plan.isDry) await settleInPlace(tx, ref, page);
     if (page.ops.length > 0) {
       const rows = page.ops.map(opRecord);
       await tx.query(INSERT_OPS, [ref.runId, ref.linkId, plan.trigger, JSON.stringify(rows)]);
@@ -150,12 +149,18 @@ WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND 
 
 const REST = `
 UPDATE sync_items i SET dirty = false, dirty_since = NULL,
-  state = CASE WHEN base_hub_hash IS NOT NULL AND state IN ('pending', 'quarantined') THEN 'synced' ELSE state END,
+  state = CASE WHEN base_hub_hash IS NOT NULL AND state IN ('pending', 'quarantined', 'conflict') THEN 'synced'
+               WHEN state = 'conflict' THEN 'pending' ELSE state END,
   fault = NULL, attempts = 0, retry_at = NULL
 FROM ${valuesOfLink('key')} s
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key`;
 
 async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Promise<void> {
+  await openConflicts(tx, ref.linkId, page.conflicts);
+  if (page.quarantined.length > 0) {
+    const rows = page.quarantined.map(({ item, fault }) => ({ key: item.key, fault }));
+    await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(rows)]);
+  }
   if (page.adopted.length > 0) {
     const rows = page.adopted.map((item) => ({
       key: item.key,
@@ -167,52 +172,8 @@ async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Pro
   }
   if (page.forgotten.length > 0) await tx.query(FORGET, [ref.linkId, keysOf(page.forgotten)]);
   if (page.rested.length > 0) await tx.query(REST, [ref.linkId, keysOf(page.rested)]);
-  const closed = keysOf([...page.adopted, ...page.forgotten].filter(wasInConflict));
-  if (closed.length > 0) await tx.query(CLOSE_CONFLICTS, [ref.linkId, closed]);
-}
-
-/** A conflict of a link ($1) whose sides came to agree (or merge) closes itself; $2 are their keys. */
-export const CLOSE_CONFLICTS = `
-UPDATE sync_conflicts SET status = 'closed', updated_at = now()
-WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'open' AND key = ANY($2)`;
-
-const OPEN_CONFLICTS = `
-INSERT INTO sync_conflicts (tenant_id, id, link_id, key, status, reason, base_hash, hub_hash,
-  hub_version, remote_hash, remote_version, pointers, proposal_hash)
-SELECT current_setting('app.tenant'), id, $1, key, 'open', reason, decode(base, 'hex'), decode(hub, 'hex'),
-  hub_version, decode(remote, 'hex'), remote_version, pointers, decode(proposal, 'hex')
-FROM json_to_recordset($2::json) AS c (id uuid, key text, reason text, base text, hub text,
-  hub_version int, remote text, remote_version text, pointers json, proposal text)
-ON CONFLICT (tenant_id, link_id, key) WHERE status = 'open' DO UPDATE SET
-  reason = excluded.reason, base_hash = excluded.base_hash, hub_hash = excluded.hub_hash,
-  hub_version = excluded.hub_version, remote_hash = excluded.remote_hash,
-  remote_version = excluded.remote_version, pointers = excluded.pointers,
-  proposal_hash = excluded.proposal_hash, updated_at = now()`;
-
-async function openConflicts(
-  tx: Transaction,
-  ref: PassRef,
-  conflicts: readonly OpenConflict[],
-): Promise<void> {
-  if (conflicts.length === 0) return;
-  const rows = conflicts.map(({ id, item, reason, pointers, proposal }) => ({
-    id,
-    key: item.key,
-    reason,
-    base: item.baseHubHash,
-    hub: item.hubHash,
-    hub_version: item.hubVersion,
-    remote: item.remoteHash,
-    remote_version: item.remoteVersion,
-    pointers,
-    proposal: proposal?.hash ?? null,
-  }));
-  await tx.query(OPEN_CONFLICTS, [ref.linkId, JSON.stringify(rows)]);
-  await tx.query(
-    `UPDATE sync_items SET state = 'conflict', dirty = false, dirty_since = NULL, retry_at = NULL
-     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`,
-    [ref.linkId, rows.map((row) => row.key)],
-  );
+  const settled = [...page.adopted, ...page.forgotten, ...page.rested].filter(wasInConflict);
+  await closeConflicts(tx, ref.linkId, keysOf(settled));
 }
 
 const INSERT_OPS = `
@@ -248,6 +209,21 @@ function opRecord(op: PlannedOp, at: number): object {
   };
 }
 
+/** Keeps what a dry run decided besides its ops. @throws AppError FENCED */
+export async function recordDecisions(
+  database: Database,
+  ref: PassRef,
+  { trigger, decisions }: { trigger: string; decisions: readonly PlannedDecision[] },
+): Promise<void> {
+  await withFence(database, ref, async (tx) => {
+    await tx.query(RECORD_RUN, [ref.runId, ref.linkId, trigger]);
+    await tx.query(
+      `UPDATE sync_runs SET decisions = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+      [ref.runId, JSON.stringify(decisions)],
+    );
+  });
+}
+
 /** Counts of one side for the guards: items once agreed on, and what became of them. */
 export interface SideCounts {
   readonly known: number;
@@ -255,44 +231,75 @@ export interface SideCounts {
   readonly changed: number;
   readonly expired: number;
   readonly plannedDeletes: number;
+  readonly plannedOverwrites: number;
+  readonly kinds: readonly KindCounts[];
+}
+
+/** The same of one kind of item. */
+export interface KindCounts extends Pick<SideCounts, 'known' | 'present' | 'expired'> {
+  readonly kind: ItemKind;
 }
 
 const COUNT_SIDES = `
 WITH known AS (
-  SELECT i.base_hub_hash, i.base_remote_hash, i.remote_hash, i.remote_status,
+  SELECT i.kind, i.base_hub_hash, i.base_remote_hash, i.remote_hash, i.remote_status,
     c.hash AS hub_hash, c.deleted, c.delete_reason, c.expires_at
   FROM sync_items i LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.base_hub_hash IS NOT NULL
 ), judged AS (
   SELECT *, coalesce(delete_reason = 'ttl' OR (NOT deleted AND expires_at <= now()), false) AS expired FROM known
+), kinds AS (
+  SELECT kind, count(*)::int AS known, count(*) FILTER (WHERE expired)::int AS expired,
+    count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired)::int AS "hubPresent",
+    count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired AND hub_hash <> base_hub_hash)::int AS "hubChanged",
+    count(*) FILTER (WHERE remote_status <> 'absent')::int AS "remotePresent",
+    count(*) FILTER (WHERE remote_hash <> base_remote_hash)::int AS "remoteChanged"
+  FROM judged GROUP BY kind
 )
-SELECT count(*)::int AS known,
-  count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired)::int AS "hubPresent",
-  count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired AND hub_hash <> base_hub_hash)::int AS "hubChanged",
-  count(*) FILTER (WHERE expired)::int AS expired,
-  count(*) FILTER (WHERE remote_status <> 'absent')::int AS "remotePresent",
-  count(*) FILTER (WHERE remote_hash <> base_remote_hash)::int AS "remoteChanged",
+SELECT coalesce(json_agg(kinds ORDER BY kind), '[]') AS kinds, coalesce(sum(known), 0)::int AS known,
+  coalesce(sum("hubPresent"), 0)::int AS "hubPresent", coalesce(sum("hubChanged"), 0)::int AS "hubChanged",
+  coalesce(sum(expired), 0)::int AS expired, coalesce(sum("remotePresent"), 0)::int AS "remotePresent",
+  coalesce(sum("remoteChanged"), 0)::int AS "remoteChanged",
   (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
     AND state = 'planned' AND action = 'delete' AND side = 'hub') AS "hubDeletes",
   (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
-    AND state = 'planned' AND action = 'delete' AND side = 'remote') AS "remoteDeletes"
-FROM judged`;
+    AND state = 'planned' AND action = 'delete' AND side = 'remote') AS "remoteDeletes",
+  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
+    AND state = 'planned' AND hub_hash IS NOT NULL AND hub_after IS NOT NULL) AS "hubOverwrites",
+  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
+    AND state = 'planned' AND remote_hash IS NOT NULL AND remote_after IS NOT NULL) AS "remoteOverwrites",
+  (SELECT count(*)::int FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+    AND state NOT IN ('excluded', 'tombstoned')) AS items,
+  (SELECT conflicts_accepted FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1)
+    AS "conflictsAccepted"
+FROM kinds`;
 
-// Stops at the first such item of each side, which is nearly always the first it meets.
-const IS_CALM = `
-SELECT EXISTS (
+/** Whether each side has an item as both last agreed on it, among those a condition holds for. */
+const isAsAgreed = (condition: string): string => `EXISTS (
     SELECT 1 FROM sync_items i JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND c.hash = i.base_hub_hash
-      AND (c.expires_at IS NULL OR c.expires_at > now()))
+      AND (c.expires_at IS NULL OR c.expires_at > now()) AND ${condition})
   AND EXISTS (
     SELECT 1 FROM sync_items i
     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
-      AND i.remote_hash = i.base_remote_hash) AS "isCalm"`;
+      AND i.remote_hash = i.base_remote_hash AND ${condition})`;
 
-/** Whether each side still has an item as both last agreed on it: not emptied, not all changed. */
+// Stops at the first such item of each side, which is nearly always the first it meets. A kind can
+// only be emptied by a plan that deletes of it, so no other kind is looked at.
+const IS_CALM = `
+SELECT ${isAsAgreed('true')} AND NOT EXISTS (
+  SELECT 1 FROM (
+    SELECT DISTINCT kind FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
+      AND state = 'planned' AND action = 'delete') deleted
+  WHERE NOT (${isAsAgreed('i.kind = deleted.kind')})) AS "isCalm"`;
+
+/**
+ * Whether each side, and each kind of which the plan deletes on each side, still has an item as both
+ * last agreed on it: not emptied, not all changed.
+ */
 export async function isCalm(database: Database, ref: PassRef): Promise<boolean> {
   const [row] = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<{ isCalm: boolean }>(IS_CALM, [ref.linkId]),
+    tx.query<{ isCalm: boolean }>(IS_CALM, [ref.linkId, ref.runId]),
   );
   return row!.isCalm;
 }
@@ -301,18 +308,24 @@ export async function isCalm(database: Database, ref: PassRef): Promise<boolean>
 export async function countSides(
   database: Database,
   ref: PassRef,
-): Promise<{ hub: SideCounts; remote: SideCounts }> {
+): Promise<{ hub: SideCounts; remote: SideCounts; items: number; conflictsAccepted: number }> {
   const [row] = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<Record<string, number>>(COUNT_SIDES, [ref.linkId, ref.runId]),
+    tx.query<{ kinds: KindRow[] } & Record<string, number>>(COUNT_SIDES, [ref.linkId, ref.runId]),
   );
   const n = (name: string): number => row![name]!;
   return {
+    items: n('items'),
+    conflictsAccepted: n('conflictsAccepted'),
     hub: {
       known: n('known'),
       present: n('hubPresent'),
       changed: n('hubChanged'),
       expired: n('expired'),
       plannedDeletes: n('hubDeletes'),
+      plannedOverwrites: n('hubOverwrites'),
+      kinds: row!.kinds.map(({ kind, known, hubPresent, expired }) => {
+        return { kind, known, present: hubPresent, expired };
+      }),
     },
     remote: {
       known: n('known'),
@@ -320,8 +333,17 @@ export async function countSides(
       changed: n('remoteChanged'),
       expired: 0,
       plannedDeletes: n('remoteDeletes'),
+      plannedOverwrites: n('remoteOverwrites'),
+      kinds: row!.kinds.map(({ kind, known, remotePresent }) => {
+        return { kind, known, present: remotePresent, expired: 0 };
+      }),
     },
   };
+}
+
+interface KindRow extends Omit<KindCounts, 'present'> {
+  readonly hubPresent: number;
+  readonly remotePresent: number;
 }
 
 /** Whether the canary item is there, per side. */

@@ -1,6 +1,7 @@
 /** The engine's view of the store: one object over the functions of this folder. */
 import type { Database } from '../database.ts';
 import { linkOf, type LinkRow } from '../link-store.ts';
+import { agreedDigests, auditHub, itemsInBuckets, markDoubted, proveEqual } from './digests.ts';
 import { claimOps, openIntents, settleOps, type Settled } from './execute.ts';
 import {
   completeObservation,
@@ -11,13 +12,35 @@ import {
   recordSightings,
 } from './observe.ts';
 import { beginPass, finishPass, takeOver, type PassRef } from './pass.ts';
-import { bodiesOf, countSides, dirtyItems, findCanary, isCalm, recordPlan } from './plan.ts';
+import {
+  bodiesOf,
+  countSides,
+  dirtyItems,
+  findCanary,
+  isCalm,
+  recordDecisions,
+  recordPlan,
+} from './plan.ts';
+import { renameCandidates } from './rename-candidates.ts';
+import { settleCreates, type SettledCreates } from './settle-creates.ts';
+import { recordUndo } from './undo.ts';
+
+export interface Told {
+  readonly onCommitted: () => void;
+  readonly onSettled?: () => void;
+}
 
 /**
  * Every function as its module documents it, bound to one database. `onCommitted` is called after a
- * settling that wrote the hub, so that the links which must look need not wait for the relay's poll.
+ * settling that wrote the hub or a plan that opened conflicts, so that those who must look need not
+ * wait for the relay's poll; `onSettled` whenever items were decided.
  */
-export function createSyncStore(database: Database, onCommitted: () => void) {
+export function createSyncStore(database: Database, told: Told) {
+  const settled = async <Result>(work: Promise<Result>): Promise<Result> => {
+    const result = await work;
+    told.onSettled?.();
+    return result;
+  };
   const bind =
     <Rest extends unknown[], Result>(call: (database: Database, ...rest: Rest) => Result) =>
     (...rest: Rest): Result =>
@@ -25,25 +48,41 @@ export function createSyncStore(database: Database, onCommitted: () => void) {
   return {
     beginPass: bind(beginPass),
     takeOver: bind(takeOver),
-    finishPass: bind(finishPass),
+    finishPass: (...args: Rest<typeof finishPass>) => settled(finishPass(database, ...args)),
     observeHub: bind(observeHub),
     namelessItems: bind(namelessItems),
-    nameItems: bind(nameItems),
+    nameItems: (...args: Rest<typeof nameItems>) => settled(nameItems(database, ...args)),
     knownRemotes: bind(knownRemotes),
     recordSightings: bind(recordSightings),
     completeObservation: bind(completeObservation),
+    agreedDigests: bind(agreedDigests),
+    itemsInBuckets: bind(itemsInBuckets),
+    markDoubted: bind(markDoubted),
+    auditHub: bind(auditHub),
+    proveEqual: bind(proveEqual),
     dirtyItems: bind(dirtyItems),
     bodiesOf: bind(bodiesOf),
-    recordPlan: bind(recordPlan),
+    async recordPlan(...args: Rest<typeof recordPlan>): Promise<void> {
+      await settled(recordPlan(database, ...args));
+      if (args[1].page.conflicts.length > 0 && !args[1].isDry) told.onCommitted();
+    },
+    recordDecisions: bind(recordDecisions),
+    recordUndo: bind(recordUndo),
+    renameCandidates: bind(renameCandidates),
     isCalm: bind(isCalm),
     countSides: bind(countSides),
     findCanary: bind(findCanary),
     claimOps: bind(claimOps),
     openIntents: bind(openIntents),
     async settleOps(...args: Rest<typeof settleOps>): Promise<Settled> {
-      const settled = await settleOps(database, ...args);
-      if (settled.wroteHub) onCommitted();
-      return settled;
+      const result = await settled(settleOps(database, ...args));
+      if (result.wroteHub) told.onCommitted();
+      return result;
+    },
+    async settleCreates(...args: Rest<typeof settleCreates>): Promise<SettledCreates> {
+      const result = await settled(settleCreates(database, ...args));
+      if (result.settled > 0) told.onCommitted();
+      return result;
     },
     /**
      * The link of a pass begun in another process, with its remote cursor; it may have open intents

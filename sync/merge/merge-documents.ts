@@ -78,11 +78,12 @@ type Values = Pick<Place, 'base' | 'hub' | 'remote'>;
 export function mergeDocuments(request: MergeDocumentsRequest): MergedDocument {
   const { strategyAt, stamps } = request;
   const merge: Merge = { strategyAt, stamps, sameness: createSameness(), conflicts: [] };
-  const value = mergeAt(merge, null, () => '', compileSchema(request.schema), request);
-  // Both sides are there, so something is; the fallback is for the compiler.
-  return { value: value === undefined ? request.hub : value, conflicts: merge.conflicts };
+  // Both sides are there, so what they merge to is, too.
+  const value = mergeAt(merge, null, () => '', compileSchema(request.schema), request) as Json;
+  return { value, conflicts: merge.conflicts };
 }
 
+/** What a place holds that at least one side has. */
 function mergeAt(
   merge: Merge,
   parent: Place | null,
@@ -91,7 +92,6 @@ function mergeAt(
   { base, hub, remote }: Values,
 ): Json | undefined {
   const { same } = merge.sameness;
-  if (hub === undefined && remote === undefined) return undefined;
   if (same(hub, remote, node)) return oneSpelling(hub as Json, remote as Json);
   // Most places never differ, so their names are never made.
   const pointer = name();

@@ -81,7 +81,8 @@ interface Texts {
 function linesOf(region: Region, texts: Texts, contestedTo: TextMerge['contestedTo']): MergedText {
   const hub = sideText(region, region.hub, texts.hub);
   const remote = sideText(region, region.remote, texts.remote);
-  if (hub === null || remote === null) return { text: hub ?? remote ?? '', isContested: false };
+  // A region has a hunk of at least one side.
+  if (hub === null || remote === null) return { text: (hub ?? remote)!, isContested: false };
   if (hub === remote) return { text: hub, isContested: false };
   const base = texts.base.slice(region.start, region.end).join('');
   return { text: { base, hub, remote }[contestedTo], isContested: true };

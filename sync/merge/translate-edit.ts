@@ -34,24 +34,32 @@ interface Values {
 /** The remote's present body in hub terms. Equals `base.hub` when the remote changed nothing. */
 export function translateEdit({ base, remote, schema }: EditToTranslate): Json {
   const values = { hub: base.hub, before: base.remote, now: remote };
-  const translated = translate(createSameness(), compileSchema(schema), values);
-  // All three bodies are there, so something is; the fallback is for the compiler.
-  return translated === undefined ? remote : translated;
+  return translatePresent(createSameness(), compileSchema(schema), values);
 }
 
 function translate(sameness: Sameness, node: SchemaNode | null, values: Values): Json | undefined {
   const { hub, before, now } = values;
-  if (sameness.same(before, now, node)) return hub;
+  if (hub !== undefined && before !== undefined && now !== undefined) {
+    return translatePresent(sameness, node, { hub, before, now });
+  }
   // Where only one of the two has something to compare with, the remote's word stands.
-  if (hub === undefined || before === undefined || now === undefined) return now;
+  return sameness.same(before, now, node) ? hub : now;
+}
+
+type Present<T> = { readonly hub: T; readonly before: T; readonly now: T };
+
+function translatePresent(
+  sameness: Sameness,
+  node: SchemaNode | null,
+  { hub, before, now }: Present<Json>,
+): Json {
+  if (sameness.same(before, now, node)) return hub;
   if (sameness.same(hub, before, node)) return now;
   if (isJsonObject(hub) && isJsonObject(before) && isJsonObject(now)) {
     return translateObject(sameness, node, { hub, before, now });
   }
   return translateTyped(sameness, node, { hub, before, now }) ?? now;
 }
-
-type Present<T> = { readonly hub: T; readonly before: T; readonly now: T };
 
 function translateObject(
   sameness: Sameness,
@@ -142,9 +150,14 @@ function translateKeyed(
   if (!kept) return null;
   const translated = new Map<string, Json>();
   for (const { id, image } of kept) {
-    const values = { hub: hub.get(id), before: before.get(image ?? ''), now: now.get(image ?? '') };
-    const value = image === null ? values.hub : translate(sameness, node, values);
-    if (value !== undefined) translated.set(id, value);
+    const ours = hub.get(id)!;
+    if (image === null) {
+      translated.set(id, ours);
+      continue;
+    }
+    // What is kept and has an image is in both bodies of the remote.
+    const values = { hub: ours, before: before.get(image)!, now: now.get(image)! };
+    translated.set(id, translatePresent(sameness, node, values));
   }
   for (const [id, element] of now) if (!before.has(id)) translated.set(id, element);
   return [...translated.keys()].sort().map((id) => translated.get(id)!);

@@ -118,6 +118,18 @@ describe('faults', () => {
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['failed', 'applied']);
   });
 
+  it('refuse an op for good where op ids are remembered, unless it may be tried again', async () => {
+    const remote = createFakeRemote({ grade: 'A' });
+    const connector = remote.connect();
+    remote.inject({ on: 'apply', kind: 'refuse-op', index: 0 });
+    const [refused] = await connector.apply([create('A')]);
+    expect(await connector.apply([create('A')])).toEqual([refused]);
+    remote.inject({ on: 'apply', kind: 'refuse-op', index: 0, isRetryable: true });
+    expect(await connector.apply([create('B')])).toMatchObject([{ status: 'failed' }]);
+    expect(await connector.apply([create('B')])).toMatchObject([{ status: 'applied' }]);
+    expect(remote.counters.writes).toBe(1);
+  });
+
   it('spoil an item until it is put again', async () => {
     const remote = createFakeRemote({ grade: 'B' });
     const id = remote.put(note('A'));

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import fc from 'fast-check';
 import { ContextClient, SyncError } from '../../client/index.ts';
 import { callApi, type TestAnswer, type TestRequest } from '../support/api-under-test.ts';
@@ -63,6 +63,28 @@ describe('data', () => {
   ])('has options that come back as they were: %s', async (_name, options) => {
     await client.store('options', 1, options);
     expect(await client.get('options')).toMatchObject(options);
+  });
+});
+
+describe('a parent', () => {
+  it('that would make a context its own ancestor is refused, with the place in the body', async () => {
+    await client.store('family/a', 1);
+    await client.store('family/b', 1, { parentId: 'family/a' });
+    const options = { parentId: 'family/b' };
+    for (const [target, body] of [
+      ['POST /api/context/store', { key: 'family/a', data: 2, options }],
+      ['PUT /api/context/update/family%2Fa', { data: 2, options }],
+      ['POST /api/context/store', { key: 'family/c', data: 2, options: { parentId: 'family/c' } }],
+    ] as const) {
+      const { status, text } = await call(target, { body: JSON.stringify(body) });
+      expect(status).toBe(400);
+      expect(JSON.parse(text)).toMatchObject({
+        code: 'VALIDATION',
+        errors: [{ pointer: '/options/parentId' }],
+      });
+    }
+    expect(await client.get('family/a')).toMatchObject({ version: 1, parentId: null });
+    expect(await client.get('family/c')).toBeNull();
   });
 });
 
@@ -187,7 +209,12 @@ describe('the change feed', () => {
     await client.store('feed/a', 1);
     await client.update('feed/a', 2);
     await client.delete('feed/a');
-    const page = await client.changes({ since: cursor });
+    // A transaction of anybody on this server holds the feed back while it lasts.
+    const page = await vi.waitFor(async () => {
+      const seen = await client.changes({ since: cursor });
+      expect(seen.changes).toHaveLength(3);
+      return seen;
+    });
     expect(page.changes.map((row) => [row.key, row.version, row.changeType, row.deleted])).toEqual([
       ['feed/a', 1, 'create', undefined],
       ['feed/a', 2, 'update', undefined],

@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Connector } from '../../connectors/connector.ts';
 import { factoryFiles } from '../../connectors/factory-files/factory-files.ts';
-import { createFileConnector } from '../../connectors/factory-files/file-connector.ts';
+import { createFactoryConnector } from '../../connectors/factory-files/factory-connector.ts';
 import { placesOf } from '../../connectors/factory-files/places.ts';
+import { systemClock } from '../../domain/clock.ts';
 import {
   createOp,
   createProject,
@@ -33,11 +34,12 @@ function connectorWith(
 ): Connector {
   let tries = 0;
   const config = factoryFiles.configSchema.parse({ root: project.root });
-  const connector = createFileConnector({
+  const connector = createFactoryConnector({
     config,
     places: placesOf(config, project.root),
     ...openContext([project.root]),
     capabilities: factoryFiles.capabilities,
+    clock: systemClock,
     newId: () => {
       between((tries += 1));
       return `try-${tries}`;

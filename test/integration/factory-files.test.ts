@@ -1,7 +1,10 @@
 import { mkdir, open, readdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createFactoryConnector } from '../../connectors/factory-files/factory-connector.ts';
 import { factoryFiles } from '../../connectors/factory-files/factory-files.ts';
+import { placesOf } from '../../connectors/factory-files/places.ts';
+import { systemClock } from '../../domain/clock.ts';
 import { asRemoteId } from '../../domain/item.ts';
 import {
   createOp,
@@ -91,13 +94,11 @@ describe('a remote that cannot be read', () => {
     expect(await project.read()).toBe(before);
   });
 
-  it('refuses a 20 MB file without reading it', async () => {
+  it('refuses a 20 MB file', async () => {
     await project.write('');
     await truncate(project.memories, 20 * 1024 * 1024);
     const connector = await project.open();
-    const started = performance.now();
     await expect(observed(connector)).rejects.toMatchObject({ code: 'REMOTE_TOO_LARGE' });
-    expect(performance.now() - started).toBeLessThan(500);
   });
 
   it('refuses a memory file that is a link out of the project', async () => {
@@ -193,9 +194,20 @@ describe('writing', () => {
     expect((await itemNamed(connector, 'A')).changedAtMs).toBe(item.changedAtMs);
   });
 
-  it('writes a thousand new items at once in well under two seconds', async () => {
+  it('writes a thousand new items with one write of the file', async () => {
     await project.write('# Memory\n\n## Preferences\n\n- tabs\n');
-    const connector = await project.open();
+    const config = factoryFiles.configSchema.parse({ root: project.root });
+    let writes = 0;
+    const connector = createFactoryConnector({
+      config,
+      places: placesOf(config, project.root),
+      ...openContext([project.root]),
+      capabilities: factoryFiles.capabilities,
+      clock: systemClock,
+      // Each file that is written takes one id, for its temporary file.
+      newId: () => `write-${(writes += 1)}`,
+      lateLooksMs: [],
+    });
     const ops = Array.from({ length: 1000 }, (_, nth) =>
       createOp(
         memory(`Entity ${nth}`, [`Fact ${nth}`, `[2026-11-01] **Second**: ${nth}`, `a\nb ${nth}`], {
@@ -203,12 +215,11 @@ describe('writing', () => {
         }),
       ),
     );
-    const started = performance.now();
     const outcomes = await connector.apply(ops);
-    const tookMs = performance.now() - started;
     expect(outcomes.filter(({ status }) => status !== 'applied')).toEqual([]);
+    expect(writes).toBe(1);
     expect(await observed(connector)).toHaveLength(1001);
-    expect(tookMs).toBeLessThan(2000);
+    await connector.close();
   });
 
   it('refuses what would make the file too large to be read again, and still deletes', async () => {

@@ -55,6 +55,16 @@ it('starts a new session when the server forgot ours', async () => {
   expect(seen.entries.map((entry) => entry.remoteId)).toEqual(['A']);
 });
 
+it('passes on how long a busy server asks to be left alone, at its first call and later', async () => {
+  connector = await open();
+  bridge.busy.retryAfter = '7';
+  const told = { code: 'RATE_LIMITED', retryable: true, extra: { retryAfterMs: 7_000 } };
+  await expect(connector.observe({ since: null, page: null })).rejects.toMatchObject(told);
+  await expect(open()).rejects.toMatchObject(told);
+  bridge.busy.retryAfter = null;
+  expect((await connector.observe({ since: null, page: null })).isComplete).toBe(true);
+});
+
 it('says that the server is out, and goes on when it is back', async () => {
   connector = await open();
   await connector.apply([create('A')]);
@@ -92,6 +102,8 @@ interface Bridge {
   readonly port: number;
   /** Authorization headers seen. */
   readonly tokens: Set<string | undefined>;
+  /** While set, every request is answered 429. */
+  readonly busy: { retryAfter: string | null };
   forgetSessions(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -105,8 +117,13 @@ interface BridgeSession {
 async function startBridge(of: MemoryWorkspace, port = 0): Promise<Bridge> {
   const sessions = new Map<string, BridgeSession>();
   const tokens = new Set<string | undefined>();
+  const busy: Bridge['busy'] = { retryAfter: null };
   const server: Server = createServer((request, response) => {
     tokens.add(request.headers.authorization);
+    if (busy.retryAfter !== null) {
+      response.writeHead(429, { 'Retry-After': busy.retryAfter }).end();
+      return;
+    }
     const id = request.headers['mcp-session-id'];
     const known = typeof id === 'string' ? sessions.get(id) : undefined;
     if (id !== undefined && !known) {
@@ -125,6 +142,7 @@ async function startBridge(of: MemoryWorkspace, port = 0): Promise<Bridge> {
   return {
     port: (server.address() as AddressInfo).port,
     tokens,
+    busy,
     forgetSessions,
     async stop() {
       await forgetSessions();

@@ -14,7 +14,7 @@ import { createFakeType } from '../../connectors/fake/fake-type.ts';
 import type { Grade } from '../../connectors/contract.ts';
 import { memorySchema, type Memory } from '../../domain/item.ts';
 import { DEFAULT_GUARDS } from '../../domain/link.ts';
-import { createTestEngine, type TestEngine } from '../support/engine.ts';
+import { CALLER, createTestEngine, type TestEngine } from '../support/engine.ts';
 import { life, type Step } from './steps.ts';
 import { createWorld, type WorldDeps } from './world.ts';
 
@@ -76,7 +76,7 @@ describe.each(VARIANTS)('a link to a remote of $name', ({ name, grade, ids, isNo
     engine = await createTestEngine({
       types: [createFakeType(remotes)],
       clock: { now: () => Date.now() + clock.offsetMs },
-      onStoreCall: async (when) => onCall.run?.(when),
+      onStoreCall: async (when) => onCall.run?.(when, 'store'),
     });
   });
   afterAll(() => engine.close());
@@ -85,8 +85,8 @@ describe.each(VARIANTS)('a link to a remote of $name', ({ name, grade, ids, isNo
     worlds += 1;
     const id = `w${worlds}`;
     const remote = newRemote();
-    remote.hooks.beforeCall = () => onCall.run?.('before');
-    remote.hooks.afterCall = () => onCall.run?.('after');
+    remote.hooks.beforeCall = () => onCall.run?.('before', 'remote');
+    remote.hooks.afterCall = () => onCall.run?.('after', 'remote');
     remotes.set(id, remote);
     clock.offsetMs = 0;
     const scope = { prefix: `${id}/` };
@@ -110,6 +110,8 @@ describe.each(VARIANTS)('a link to a remote of $name', ({ name, grade, ids, isNo
     expect(await world.openConflicts()).toEqual([]);
     await world.check();
     remotes.delete(id);
+    // A link that looks no more would hold back what other worlds may collect.
+    await engine.store.links.remove(CALLER, link.id);
   }
 
   it(`keeps its promises over ${RUNS} lives`, async () => {

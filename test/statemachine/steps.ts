@@ -16,7 +16,8 @@ export interface Edit {
 
 export type Step =
   | ({ readonly do: 'edit' } & Edit)
-  | { readonly do: 'pass' }
+  /** `audit`: a pass that reads both sides anew. `collect`: whatever retention may delete goes. */
+  | { readonly do: 'pass' | 'audit' | 'collect' }
   | { readonly do: 'faulty-pass'; readonly faults: readonly FakeFault[] }
   /** Something happens at the nth call of the pass to its store or its remote. */
   | ({ readonly do: 'disturbed-pass'; readonly at: number; readonly when: 'before' | 'after' } & {
@@ -71,6 +72,7 @@ const fault: fc.Arbitrary<FakeFault> = fc.oneof(
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: edit.map((one) => ({ do: 'edit' as const, ...one })) },
   { weight: 4, arbitrary: fc.constant({ do: 'pass' as const }) },
+  { weight: 2, arbitrary: fc.constantFrom({ do: 'audit' as const }, { do: 'collect' as const }) },
   {
     weight: 3,
     arbitrary: fc.record({

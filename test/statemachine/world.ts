@@ -8,6 +8,7 @@ import type { ContextKey } from '../../domain/ids.ts';
 import { memorySchema, type Memory } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
 import type { Conflict, Link, ResolutionChoice } from '../../domain/link.ts';
+import type { RetentionPolicy } from '../../store/contract.ts';
 import { CALLER, type TestEngine } from '../support/engine.ts';
 import { NAMES, type Edit, type Name, type Step } from './steps.ts';
 
@@ -19,7 +20,9 @@ export interface WorldDeps {
   /** What the remote makes of a value; the identity for one that keeps what it is sent. */
   readonly normalise: (value: Memory) => Memory;
   /** Called before and after each call of a pass to its store and its remote, in order. */
-  readonly onCall: { run: ((when: 'before' | 'after') => Promise<void>) | null };
+  readonly onCall: {
+    run: ((when: 'before' | 'after', of: 'store' | 'remote') => Promise<void>) | null;
+  };
   readonly clock: { offsetMs: number };
 }
 
@@ -111,12 +114,16 @@ export function createWorld(deps: WorldDeps): World {
 
   async function disturbed(step: Extract<Step, { do: 'disturbed-pass' }>): Promise<void> {
     let calls = 0;
-    deps.onCall.run = async (when) => {
+    const others: Promise<unknown>[] = [];
+    deps.onCall.run = async (when, of) => {
       if (when !== step.when || calls++ !== step.at) return;
       deps.onCall.run = null;
       if (step.by === 'crash') throw new Error('crash');
-      if (step.by === 'another pass') await engine.pass(link);
-      else await edit(step.by);
+      if (step.by !== 'another pass') return edit(step.by);
+      const other = engine.pass(link);
+      others.push(other);
+      // A remote is spoken to by one at a time: there the other pass waits for us.
+      if (of === 'store') await other;
     };
     try {
       await engine.pass(link);
@@ -124,6 +131,7 @@ export function createWorld(deps: WorldDeps): World {
       if (step.by !== 'crash') throw thrown;
     } finally {
       deps.onCall.run = null;
+      await Promise.all(others);
     }
   }
 
@@ -133,6 +141,13 @@ export function createWorld(deps: WorldDeps): World {
         return edit(step);
       case 'pass':
         await engine.pass(link);
+        return;
+      case 'audit':
+        await engine.store.audits.request(CALLER, link.id);
+        await engine.pass(link);
+        return;
+      case 'collect':
+        await engine.store.retention.collect(CALLER.tenant, AT_ONCE);
         return;
       case 'faulty-pass':
         for (const fault of step.faults) remote.inject(fault);
@@ -251,3 +266,14 @@ export function createWorld(deps: WorldDeps): World {
 function plain(memory: Memory | null): Memory | null {
   return memory && { ...memory, observations: [...memory.observations].sort() };
 }
+
+/** Retention that lets everything go at once that may go. */
+const AT_ONCE: RetentionPolicy = {
+  keepDeletedMs: 0,
+  horizonMs: 1e12,
+  maxVersions: 1,
+  keepRunsMs: 0,
+  keepRunsPerLink: 0,
+  keepAuditMs: 0,
+  blobGraceMs: 0,
+};

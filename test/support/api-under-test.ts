@@ -1,7 +1,13 @@
 /** A listening API for tests, and a caller that proves every answer against the contract. */
 import { pino } from 'pino';
 import { createApi } from '../../api/app.ts';
-import { CALLS, problemSchema, type ApiDeps, type ConnectorCatalog } from '../../api/contract.ts';
+import {
+  CALLS,
+  problemSchema,
+  type ApiDeps,
+  type ConnectorCatalog,
+  type DoctorReport,
+} from '../../api/contract.ts';
 import { startApiServer, type ApiServer } from '../../api/server.ts';
 import { AppError } from '../../domain/errors.ts';
 import { systemClock } from '../../domain/clock.ts';
@@ -30,15 +36,31 @@ export const testConnectors: ConnectorCatalog = {
   },
 };
 
+const SERVER_UP = { status: 'up', version: '1', latencyMs: 1, skewMs: 0 } as const;
+
+/** What a doctor says who finds nothing. */
+export const HEALTHY: DoctorReport = {
+  healthy: true,
+  checkedAt: '2026-11-01T00:00:00.000Z',
+  tookMs: 1,
+  servers: { postgres: SERVER_UP, redis: SERVER_UP, temporal: SERVER_UP },
+  links: 0,
+  outbox: { waiting: 0, oldestMs: 0 },
+  findings: [],
+  repairs: [],
+};
+
 /** Dependencies with keys off, no rate limit, all servers up; override what a test is about. */
 export function testApiDeps(store: Store, overrides: Partial<ApiDeps> = {}): ApiDeps {
   const up = async (): Promise<void> => undefined;
   return {
     store,
     connectors: testConnectors,
+    doctor: { examine: async () => HEALTHY, repair: async () => HEALTHY },
     checks: { postgres: up, redis: up, temporal: up, queues: up },
     temporalUrl: (workflowId) => `http://temporal.test/${workflowId}`,
     waitForChange: (_tenant, timeoutMs, signal) => waitFor(timeoutMs, signal),
+    waitForSettling: (_tenant, timeoutMs, signal) => waitFor(timeoutMs, signal),
     log: pino({ level: 'silent' }),
     clock: systemClock,
     auth: { mode: 'off' },

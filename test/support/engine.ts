@@ -4,12 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PassOutcome, PassToken } from '../../activities/contract.ts';
+import { createThreads, type Threads } from '../../activities/compute/threads.ts';
 import { createSteps } from '../../activities/create-activities.ts';
 import { runSmallPass } from '../../activities/small-pass.ts';
 import {
   createConnectorPool,
   createConnectorRegistry,
-  type ConnectorType,
+  type AnyConnectorType,
 } from '../../connectors/contract.ts';
 import { systemClock, type Clock } from '../../domain/clock.ts';
 import type { Caller } from '../../domain/context.ts';
@@ -27,7 +28,7 @@ export const TENANT = 'default' as TenantId;
 export const CALLER: Caller = { tenant: TENANT, actor: 'test' };
 
 export interface PassResult {
-  readonly status: 'settled' | 'parked' | 'failed' | 'refused';
+  readonly status: 'settled' | 'parked' | 'failed' | 'planned' | 'refused';
   readonly counters: RunCounters;
   readonly guard: PassOutcome['guard'];
   readonly error: PassOutcome['error'];
@@ -53,12 +54,14 @@ const NO_LIFE = { heartbeat: () => undefined, signal: new AbortController().sign
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
 export async function createTestEngine(options: {
-  readonly types: readonly ConnectorType[];
+  readonly types: readonly AnyConnectorType[];
   readonly fileRoots?: readonly string[];
   readonly stdioCommands?: readonly string[];
   readonly clock?: Clock;
   /** Called around every call of a pass to its store; what it throws ends the pass like a crash. */
   readonly onStoreCall?: (when: 'before' | 'after') => Promise<void> | undefined;
+  /** Where large bodies are worked on; closed with the engine. */
+  readonly threads?: Threads;
 }): Promise<TestEngine> {
   const where = await testDatabase();
   await migrate(where.url);
@@ -81,10 +84,12 @@ export async function createTestEngine(options: {
     secret: (name) => name,
     log: SILENT,
   });
+  const threads = options.threads ?? createThreads();
   const steps = createSteps({
     sync: options.onStoreCall ? watched(store.sync, options.onStoreCall) : store.sync,
     sweeps: store.sweeps,
     pool,
+    threads,
     clock,
     newId: randomUUID,
     wake: () => Promise.resolve(),
@@ -101,7 +106,11 @@ export async function createTestEngine(options: {
     const done = await runSmallPass(
       { ...steps, settle: settleUnlessCrashed },
       { tenant: TENANT, linkId: link.id, trigger: 'test' },
-      { life: NO_LIFE, limits: { maxWrites: Infinity, budgetMs: 600_000 } },
+      {
+        life: NO_LIFE,
+        limits: { maxWrites: Infinity, budgetMs: 600_000 },
+        pause: () => Promise.resolve(),
+      },
     );
     const nothing = { counters: { ...NO_COUNTS }, guard: null, error: null };
     const quiet = { ...nothing, inDoubt: 0, stale: 0, heldBack: false };
@@ -143,6 +152,7 @@ export async function createTestEngine(options: {
       }),
     async close() {
       await pool.close();
+      await threads.close();
       await store.close();
       await where.drop();
     },

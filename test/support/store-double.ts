@@ -8,7 +8,7 @@ import { hashJson } from '../../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId, RunId } from '../../domain/ids.ts';
 import type { Json } from '../../domain/json.ts';
 import { NO_COUNTS, type Conflict, type Link, type Run } from '../../domain/link.ts';
-import type { LinkStatus, NewLink, Store } from '../../store/contract.ts';
+import type { LinkStatus, NewLink, QuarantineChange, Store } from '../../store/contract.ts';
 
 const TIME = '2026-11-01T00:00:00.000Z';
 
@@ -31,12 +31,29 @@ export function createStoreDouble(): StoreDouble {
         runRows.set(run.id, run);
         return run;
       },
+      requestPlan: async (_caller, linkId) => {
+        const id = `plan-${runRows.size + 1}`;
+        const run = { ...runRow(id), linkId, mode: 'plan', status: 'planned' } as const;
+        runRows.set(run.id, run);
+        return run;
+      },
+      requestUndo: async (_caller, id) => {
+        const undone = found(runRows.get(id), 'RUN_NOT_FOUND');
+        const run = { ...runRow(`undo-${runRows.size + 1}`), linkId: undone.linkId, undoes: id };
+        runRows.set(run.id, run);
+        return run;
+      },
+      plan: async (_caller, id) => ({
+        run: found(runRows.get(id), 'PLAN_NOT_FOUND'),
+        decisions: [],
+      }),
       list: async () => ({ items: [...runRows.values()], nextCursor: null }),
       get: async (_caller, id) => found(runRows.get(id), 'RUN_NOT_FOUND'),
       ops: async (_caller, id) => {
         found(runRows.get(id), 'RUN_NOT_FOUND');
         const op = { op: 'update', side: 'remote', key: 'p/a', reason: 'hub changed' } as const;
-        return [{ ...op, state: 'planned', before: null, after: { x: -0 } }];
+        const items = [{ ...op, state: 'planned', before: null, after: { x: -0 } }];
+        return { items, nextCursor: null };
       },
       approve: async (_caller, id) => found(runRows.get(id), 'PLAN_NOT_FOUND'),
     },
@@ -47,11 +64,35 @@ export function createStoreDouble(): StoreDouble {
         const conflict = found(conflictRows.get(id), 'CONFLICT_NOT_FOUND');
         return { ...conflict, status: 'resolved', resolvedAt: TIME, resolvedBy: by };
       },
+      previewMany: async () => ({ count: 0, items: [], nextCursor: null }),
+      resolveMany: async () => ({ count: 0, items: [], nextCursor: null }),
+    },
+    audits: {
+      request: async (_caller, linkId) => {
+        const run = { ...runRow(`run-${runRows.size + 1}`), linkId };
+        runRows.set(run.id, run);
+        return run.id;
+      },
+      requestDue: async () => 0,
+    },
+    metrics: { links: async () => ({ links: 0, perLink: [] }) },
+    idempotency: createAnswers(),
+    waits: {
+      outcomeOf: async (_caller, { version }) => ({ outcome: 'accepted', version }),
     },
     runRows,
     conflictRows,
     ping: async () => undefined,
     close: async () => undefined,
+  };
+}
+
+/** Remembers nothing: the real store's tests are about that. */
+function createAnswers(): Store['idempotency'] {
+  return {
+    claim: async (_tenant, { slot }) => ({ status: 'first', slot: { slot, token: slot } }),
+    remember: async () => undefined,
+    release: async () => undefined,
   };
 }
 
@@ -124,21 +165,43 @@ function createLinks(): Store['links'] {
     remove: async (_caller, id) => {
       rows.delete(get(id).id);
     },
-    patch: async (_caller, id, changes) => put({ ...get(id), ...changes }),
+    patch: async (_caller, id, { conflictFallback, ...changes }) => {
+      const link = get(id);
+      const fallback = conflictFallback === undefined ? link.conflictFallback : conflictFallback;
+      return put({ ...link, ...changes, conflictFallback: fallback });
+    },
     pause: async (_caller, id) => put({ ...get(id), state: 'paused' }),
     resume: async (_caller, id) => put({ ...get(id), state: 'active' }),
     reset: async (_caller, id) => put({ ...get(id), epoch: get(id).epoch + 1 }),
     status: async () => STATUS,
     quarantined: async () => [
-      { key: 'p/bad', remoteId: null, code: 'ITEM_INVALID', detail: 'It has no name.' },
+      {
+        key: 'p/bad',
+        remoteId: null,
+        code: 'ITEM_INVALID',
+        detail: 'It has no name.',
+        attempts: 2,
+        retryAt: TIME,
+      },
     ],
+    retryQuarantined: async (_caller, id, keys) => tried(get(id), keys),
+    releaseQuarantined: async (_caller, id, keys) => tried(get(id), keys),
   };
+}
+
+/** Of each link `p/bad` is set aside, and nothing else. */
+function tried(_link: Link, keys: readonly string[] | null): QuarantineChange {
+  const skipped = (keys ?? []).filter((key) => key !== 'p/bad');
+  return { count: (keys ?? ['p/bad']).length - skipped.length, skipped };
 }
 
 const STATUS: LinkStatus = {
   state: 'active',
   lagMs: 0,
   lastProvedEqualAt: null,
+  proof: null,
+  clockSkew: false,
+  skewMs: 0,
   lastSettledAt: null,
   items: 0,
   conflicts: 0,
@@ -177,6 +240,7 @@ function envelopeOf(key: ContextKey, version: number): Omit<ContextEnvelope, 'ha
 function linkRow(id: string, link: NewLink): Link {
   return {
     ...link,
+    conflictFallback: link.conflictFallback ?? null,
     id: id as LinkId,
     state: 'active',
     guard: null,
@@ -197,6 +261,10 @@ export function runRow(id: string, changes: Partial<Run> = {}): Run {
     counters: { ...NO_COUNTS },
     guard: null,
     error: null,
+    mode: 'look',
+    undoes: null,
+    expiresAt: null,
+    dropped: [],
     startedAt: TIME,
     endedAt: TIME,
     ...changes,
@@ -217,6 +285,7 @@ export function conflictRow(id: string, changes: Partial<Conflict> = {}): Confli
     pointers: ['/type'],
     proposal: { name: 'A', type: 'old' },
     dueAt: null,
+    revision: 1,
     createdAt: TIME,
     resolvedAt: null,
     resolvedBy: null,

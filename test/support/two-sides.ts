@@ -4,8 +4,8 @@
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createBlockParser } from '../../connectors/factory-files/markdown/parse-blocks.ts';
-import { readMemories } from '../../connectors/factory-files/memories.ts';
+import { createBlockParser } from '../../connectors/files/markdown/parse-blocks.ts';
+import { readMemories } from '../../connectors/files/memories.ts';
 import { toMemoryGraph } from '../../connectors/mcp-memory/memory-graph.ts';
 import { memorySchema, type Memory } from '../../domain/item.ts';
 import type { JsonObject } from '../../domain/json.ts';

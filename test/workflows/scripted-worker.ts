@@ -78,10 +78,11 @@ const IDENTITY = 'scripted';
 export async function startScriptedWorker(): Promise<ScriptedWorker> {
   quiet();
   const { address, namespace, taskQueue } = testTemporal();
-  const [connection, native, codePath] = await Promise.all([
+  // First, because it may compile for seconds, and a connection that waits for that gives up.
+  const codePath = await builtWorkflows();
+  const [connection, native] = await Promise.all([
     Connection.connect({ address }),
     NativeConnection.connect({ address }),
-    builtWorkflows(),
   ]);
   const client = new Client({ connection, namespace, identity: IDENTITY });
   const wake = createLinkWaker(client, taskQueue);

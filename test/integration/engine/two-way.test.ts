@@ -263,7 +263,7 @@ describe.each(['A', 'B', 'C'] as const)('a link with a grade-%s remote', (grade)
     remote.remove('Bob');
     await sync();
     const planId = (await engine.store.links.get(CALLER, link.id)).guard!.planId!;
-    const ops = await engine.store.runs.ops(CALLER, planId as never, 10);
+    const { items: ops } = await engine.store.runs.ops(CALLER, planId as never, { limit: 10 });
     expect(ops.map((op) => [op.op, op.side])).toEqual([
       ['delete', 'hub'],
       ['delete', 'hub'],

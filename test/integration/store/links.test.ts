@@ -191,9 +191,30 @@ describe('the status of a link', () => {
       conflicts: 0,
       quarantined: 0,
       lagMs: 0,
+      clockSkew: false,
+      skewMs: expect.any(Number) as number,
+      proof: null,
     });
     expect(status.lastSettledAt).not.toBeNull();
     expect(Date.parse(status.nextRunAt!)).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  it('says that a clock is off when the remote dates an item ahead of now', async () => {
+    const { link, sync } = await linked.add(['Ann']);
+    await sync();
+    const date = (ahead: string) =>
+      linked.engine.database.withTenant(CALLER.tenant, (tx) =>
+        tx.query(
+          'UPDATE sync_items SET remote_changed_at = now() + $2::interval WHERE link_id = $1',
+          [link.id, ahead],
+        ),
+      );
+    await date('-1 hour');
+    expect(await links().status(CALLER, link.id)).toMatchObject({ clockSkew: false });
+    await date('1 hour');
+    const { clockSkew, skewMs } = await links().status(CALLER, link.id);
+    expect(clockSkew).toBe(true);
+    expect(skewMs).toBeGreaterThan(3_500_000);
   });
 
   it('names what is quarantined, and why', async () => {

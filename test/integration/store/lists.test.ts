@@ -184,7 +184,7 @@ describe('an id that is not one', () => {
       const runId = id as RunId;
       const conflictId = id as ConflictId;
       expect(await codeOf(runs.get(CALLER, runId))).toBe('RUN_NOT_FOUND');
-      expect(await codeOf(runs.ops(CALLER, runId, 10))).toBe('RUN_NOT_FOUND');
+      expect(await codeOf(runs.ops(CALLER, runId, { limit: 10 }))).toBe('RUN_NOT_FOUND');
       expect(await codeOf(runs.approve(CALLER, runId))).toBe('PLAN_NOT_FOUND');
       expect(await codeOf(conflicts.get(CALLER, conflictId))).toBe('CONFLICT_NOT_FOUND');
       const resolution = { choice: 'hub', by: null } as const;

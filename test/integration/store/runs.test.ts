@@ -81,7 +81,7 @@ describe('a parked plan', () => {
   it('shows its ops, is executed once approved, and cannot be approved twice', async () => {
     const { planId, sync, keys } = await parked();
     const { runs } = linked.engine.store;
-    const ops = await runs.ops(CALLER, planId, 100);
+    const { items: ops } = await runs.ops(CALLER, planId, { limit: 100 });
     expect(ops).toHaveLength(15);
     expect(ops[0]).toMatchObject({
       op: 'delete',
@@ -109,7 +109,7 @@ describe('a parked plan', () => {
     await contexts.update(CALLER, { key, data, changeType: 'merge', options: {} });
     await runs.approve(CALLER, planId);
     await sync();
-    const ops = await runs.ops(CALLER, planId, 100);
+    const { items: ops } = await runs.ops(CALLER, planId, { limit: 100 });
     expect(ops.filter((op) => op.state === 'stale').map((op) => op.key)).toEqual([key]);
     expect((await contexts.get(CALLER, key))?.data).toMatchObject(data);
   });
@@ -117,7 +117,7 @@ describe('a parked plan', () => {
   it('cannot be approved after seven days, and a run that is not parked has no plan', async () => {
     const { planId, link } = await parked();
     await linked.engine.database.withTenant(CALLER.tenant, (tx) =>
-      tx.query(`UPDATE sync_runs SET started_at = now() - interval '8 days' WHERE id = $1`, [
+      tx.query(`UPDATE sync_runs SET expires_at = expires_at - interval '8 days' WHERE id = $1`, [
         planId,
       ]),
     );

@@ -1,6 +1,7 @@
 /** Tenants with the same keys, names and bodies, and one row at least in every table of the schema. */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Caller, Context } from '../../../domain/context.ts';
+import { hashText } from '../../../domain/hash.ts';
 import type { ConflictId, RunId } from '../../../domain/ids.ts';
 import type { Link } from '../../../domain/link.ts';
 import { createApiKeys } from '../../../store/api-keys.ts';
@@ -33,6 +34,8 @@ export async function seedTenant(under: StoreUnderTest, id: string): Promise<See
   const apiKey = `key-of-${id}-${randomUUID()}`;
   const owner = { id: randomUUID(), tenant: caller.tenant, name: 'the key', scopes: ['read'] };
   await createApiKeys(under.database).ensure(apiKey, owner);
+  const request = { slot: hashText('slot'), fingerprint: hashText(id) };
+  await store.idempotency.claim(caller.tenant, request);
   const conflictId = await seedSyncRows(under, caller, { link, runId: run.id });
   const mine = await store.contexts.get(caller, MINE);
   return { caller, link, runId: run.id, conflictId, apiKey, mine: mine! };
@@ -62,6 +65,9 @@ async function seedSyncRows(
       `INSERT INTO sync_conflicts (tenant_id, id, link_id, key, status, reason, hub_version, remote_hash, pointers)
        VALUES (current_setting('app.tenant'), $1, $2, $3, 'open', 'edit/edit', 2, $4, '["/owner"]')`,
       [conflictId, link.id, MINE, hash],
+    );
+    await tx.query(
+      `INSERT INTO feed_horizons (tenant_id, xid, seq) VALUES (current_setting('app.tenant'), '0', 0)`,
     );
   });
   return conflictId;

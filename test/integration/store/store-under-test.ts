@@ -1,4 +1,5 @@
 /** The store over a migrated database of the test file's own, with a clock that can be moved. */
+import { waitUntil } from '../../../dev/wait-until.ts';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { systemClock } from '../../../domain/clock.ts';
@@ -121,3 +122,13 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
   }
   throw new Error('nothing was thrown');
 }
+
+/** Waits until the change feed hides nothing: any transaction of the server holds it back. */
+export async function untilShown(under: StoreUnderTest): Promise<void> {
+  const look = async (): Promise<true | null> =>
+    (await under.admin(SELECT_HIDDEN)).length === 0 ? true : null;
+  await waitUntil(look, { timeoutMs: 20_000, everyMs: 5 });
+}
+
+const SELECT_HIDDEN = `
+SELECT 1 FROM changes WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1`;

@@ -164,16 +164,46 @@ describe('the system role', () => {
     expect(rights.map((row) => row.right)).toEqual([
       'api_keys.last_used_at: UPDATE',
       'api_keys: SELECT',
+      'changes.changed_at: SELECT',
+      'changes.key: SELECT',
+      'changes.origin: SELECT',
+      'changes.seq: SELECT',
+      'changes.tenant_id: SELECT',
+      'changes.xid: SELECT',
       'contexts.deleted: SELECT',
       'contexts.expires_at: SELECT',
       'contexts.key: SELECT',
       'contexts.tenant_id: SELECT',
       'contexts.version: SELECT',
+      'feed_horizons: SELECT',
+      'idempotency_keys.expires_at: SELECT',
+      'idempotency_keys.slot: SELECT',
+      'idempotency_keys.tenant_id: SELECT',
+      'idempotency_keys: DELETE',
       'outbox: DELETE',
       'outbox: SELECT',
       'outbox: UPDATE',
+      'sync_conflicts.due_at: SELECT',
+      'sync_conflicts.id: SELECT',
+      'sync_conflicts.link_id: SELECT',
+      'sync_conflicts.status: SELECT',
+      'sync_conflicts.tenant_id: SELECT',
+      'sync_conflicts.watched_at: SELECT',
+      'sync_conflicts.watched_at: UPDATE',
+      'sync_items.dirty: SELECT',
+      'sync_items.dirty_since: SELECT',
+      'sync_items.link_id: SELECT',
+      'sync_items.retry_at: SELECT',
+      'sync_items.state: SELECT',
+      'sync_items.tenant_id: SELECT',
       'sync_links: SELECT',
       'sync_links: UPDATE',
+      'sync_ops.link_id: SELECT',
+      'sync_ops.state: SELECT',
+      'sync_ops.tenant_id: SELECT',
+      'sync_runs.link_id: SELECT',
+      'sync_runs.status: SELECT',
+      'sync_runs.tenant_id: SELECT',
       'tenants: INSERT',
       'tenants: SELECT',
     ]);
@@ -214,7 +244,7 @@ describe('no call of the store', () => {
 
   it('finds, shows or changes what belongs to another tenant', async () => {
     const before = await Promise.all(IDS.slice(1).map(everythingOf));
-    const { links, runs, conflicts } = under.store;
+    const { links, runs, conflicts, waits, conflictWatch } = under.store;
     const { caller } = me();
     for (const { link, runId, conflictId } of others()) {
       const refused: [code: string, call: () => Promise<unknown>][] = [
@@ -226,13 +256,20 @@ describe('no call of the store', () => {
         ['LINK_NOT_FOUND', () => links.status(caller, link.id)],
         ['LINK_NOT_FOUND', () => links.remove(caller, link.id)],
         ['LINK_NOT_FOUND', () => runs.request(caller, link.id, 'stolen')],
+        ['LINK_NOT_FOUND', () => runs.requestPlan(caller, link.id, 'stolen')],
         ['RUN_NOT_FOUND', () => runs.get(caller, runId)],
-        ['RUN_NOT_FOUND', () => runs.ops(caller, runId, 10)],
+        ['RUN_NOT_FOUND', () => runs.ops(caller, runId, { limit: 10 })],
+        ['RUN_NOT_FOUND', () => runs.requestUndo(caller, runId, 'undo')],
+        ['PLAN_NOT_FOUND', () => runs.plan(caller, runId)],
         ['PLAN_NOT_FOUND', () => runs.approve(caller, runId)],
         ['CONFLICT_NOT_FOUND', () => conflicts.get(caller, conflictId)],
         [
           'CONFLICT_NOT_FOUND',
           () => conflicts.resolve(caller, conflictId, { choice: 'remote', by: null }),
+        ],
+        [
+          'LINK_NOT_FOUND',
+          () => waits.outcomeOf(caller, { linkId: link.id, key: MINE, version: 1 }),
         ],
       ];
       for (const [code, call] of refused) expect(await codeOf(call())).toBe(code);
@@ -242,6 +279,13 @@ describe('no call of the store', () => {
         nextCursor: null,
       });
       expect((await conflicts.list(caller, { linkId: link.id, limit: 10 })).items).toEqual([]);
+      const all = { filter: {}, choice: 'remote', by: null, limit: 10 } as const;
+      const nothing = { count: 0, items: [], nextCursor: null };
+      expect(await conflicts.previewMany(caller, link.id, all)).toEqual(nothing);
+      expect(await conflicts.resolveMany(caller, link.id, all)).toEqual(nothing);
+      const theirs = { tenant: caller.tenant, conflictId };
+      expect(await conflictWatch.look(theirs)).toBeNull();
+      expect(await conflictWatch.sides(theirs)).toBeNull();
     }
     expect(await Promise.all(IDS.slice(1).map(everythingOf))).toEqual(before);
   });
@@ -315,6 +359,15 @@ describe('no call of the store', () => {
       expect(await codeOf(sync.observeHub(ref, 10))).toBe('FENCED');
       expect((await sync.knownRemotes(ref, ['remote' as never])).size).toBe(0);
       expect((await sync.bodiesOf(caller.tenant, [mine.hash])).size).toBe(0);
+    }
+  });
+
+  it('decides a conflict with a body of another tenant', async () => {
+    const { caller, conflictId } = me();
+    const { conflicts } = under.store;
+    for (const { mine } of others()) {
+      const stolen = { choice: 'value', valueHash: mine.hash, by: null } as const;
+      expect(await codeOf(conflicts.resolve(caller, conflictId, stolen))).toBe('VALIDATION');
     }
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import {
+  agreedKind,
   canonicalMemory,
   itemKey,
   itemName,
@@ -43,6 +44,32 @@ describe('the key of an item', () => {
     fc.assert(
       fc.property(item, text, ({ kind, name }, prefix) => {
         expect(itemKey(prefix, kind, name).startsWith(prefix)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('the kind two sides agree on', () => {
+  const kind = fc.constantFrom('json', 'memory', 'document', 'note', 'plan');
+  const changed = fc.constantFrom('hub' as const, 'remote' as const, 'both' as const);
+  const mirrored = { hub: 'remote', remote: 'hub', both: 'both' } as const;
+
+  it('is the same seen from either end, and one of the two', () => {
+    fc.assert(
+      fc.property(kind, kind, changed, (hub, remote, by) => {
+        const agreed = agreedKind({ hub, remote }, by);
+        expect(agreedKind({ hub: remote, remote: hub }, mirrored[by])).toBe(agreed);
+        expect([hub, remote]).toContain(agreed);
+      }),
+    );
+  });
+
+  it('is never the default where somebody chose one, else what the changed side says', () => {
+    fc.assert(
+      fc.property(kind, kind, (hub, remote) => {
+        const agreed = agreedKind({ hub, remote }, 'remote');
+        if (remote !== 'json') expect(agreed).toBe(remote);
+        else expect(agreed).toBe(hub);
       }),
     );
   });

@@ -357,6 +357,14 @@ describe('sync calls', () => {
     expect([outside.status, outside.body['code']]).toEqual([403, 'CONNECTOR_NOT_ALLOWED']);
   });
 
+  it('say in plain words what their remote lets us guarantee', async () => {
+    const { body } = await call('GET /api/sync/links/one/status');
+    expect([body['grade'], body['guarantee']]).toEqual([
+      'C',
+      'Writes of others between our read and our write may be lost.',
+    ]);
+  });
+
   it('patch only what is named, guards included', async () => {
     const body = { strategy: 'latest', guards: { maxDeleteCount: 3 } };
     const answer = await call('PATCH /api/sync/links/one', { body });

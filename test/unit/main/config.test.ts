@@ -37,7 +37,7 @@ describe('configuration', () => {
     expect(config.api).toEqual({ host: '127.0.0.1', port: 3100 });
     expect(config.auth.mode).toBe('off');
     expect(config.database.url).toBeNull();
-    expect(config.connectors).toEqual({ fileRoots: [], stdioAllow: [] });
+    expect(config.connectors).toMatchObject({ fileRoots: [], stdioAllow: [] });
   });
 
   it('lets the environment win over the file', () => {

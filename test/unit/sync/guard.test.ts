@@ -3,10 +3,23 @@ import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import type { GuardConfig, GuardFacts, SideFacts } from '../../../sync/contract.ts';
 import { evaluateGuards } from '../../../sync/guard.ts';
 
-const CALM: SideFacts = { known: 100, present: 100, changed: 0, plannedDeletes: 0, expired: 0 };
+const CALM: SideFacts = {
+  known: 100,
+  present: 100,
+  changed: 0,
+  plannedDeletes: 0,
+  plannedOverwrites: 0,
+  expired: 0,
+  kinds: [],
+};
 
 function judge(
-  change: { hub?: Partial<SideFacts>; remote?: Partial<SideFacts>; canary?: GuardFacts['canary'] },
+  change: {
+    hub?: Partial<SideFacts>;
+    remote?: Partial<SideFacts>;
+    canary?: GuardFacts['canary'];
+    conflicts?: Partial<GuardFacts['conflicts']>;
+  },
   config: GuardConfig = DEFAULT_GUARDS,
 ): string {
   const verdict = evaluateGuards(
@@ -14,6 +27,8 @@ function judge(
       hub: { ...CALM, ...change.hub },
       remote: { ...CALM, ...change.remote },
       canary: change.canary ?? null,
+      conflicts: { planned: 0, accepted: 0, ...change.conflicts },
+      items: 100,
       remoteName: 'memories.md',
     },
     config,
@@ -88,6 +103,28 @@ describe('an emptied side', () => {
     );
   });
 
+  it('is also the loss of all memories, or of all documents, while the others stay', () => {
+    const some = { kind: 'document', known: 98, present: 98, expired: 0 };
+    const lost = { kind: 'memory', known: 2, present: 0, expired: 0 };
+    expect(judge({ remote: { present: 98, kinds: [some, lost] } })).toBe(
+      'EMPTY_SIDE memories.md has 0 of 2 memories it had, so nothing was written: if that is right, ' +
+        'approve the plan; if not, restore memories.md and run the link again.',
+    );
+    const last = { kind: 'document', known: 1, present: 0, expired: 0 };
+    expect(judge({ hub: { present: 99, kinds: [last] } })).toMatch(
+      /^EMPTY_SIDE The hub has 0 of 1 document it had, so/,
+    );
+    expect(judge({ hub: { present: 99, kinds: [{ ...last, expired: 1 }] } })).toBe('go');
+    expect(judge({ hub: { kinds: [last] } }, { ...DEFAULT_GUARDS, emptySide: false })).toBe('go');
+  });
+
+  it('is not the loss of all items of a kind that is only a label', () => {
+    for (const kind of ['draft', 'json', 'constructor', '__proto__']) {
+      const lost = { kind, known: 2, present: 0, expired: 0 };
+      expect(judge({ remote: { present: 98, kinds: [lost] } })).toBe('go');
+    }
+  });
+
   it('is reported before the deletes that follow from it', () => {
     const emptied = { remote: { present: 0 }, hub: { plannedDeletes: 100 } };
     expect(judge(emptied)).toMatch(/^EMPTY_SIDE memories\.md/);
@@ -126,5 +163,50 @@ describe('the canary', () => {
 
   it('goes when both sides have it', () => {
     expect(judge({ canary: { hub: true, remote: true } }, config)).toBe('go');
+  });
+
+  it('is named by its role when the guards no longer say which it was', () => {
+    expect(judge({ canary: { hub: false, remote: true } })).toMatch(
+      /^CANARY The hub does not have the canary, so nothing was written/,
+    );
+  });
+});
+
+describe('the overwrite budget', () => {
+  const config = { ...DEFAULT_GUARDS, maxOverwritePercent: 50 };
+
+  it('holds at exactly the share and the count, and parks one above both', () => {
+    expect(judge({ hub: { plannedOverwrites: 50 } }, config)).toBe('go');
+    expect(judge({ hub: { plannedOverwrites: 51 } }, config)).toMatch(
+      /^OVERWRITE_BUDGET 51 of 100/,
+    );
+    const few = { ...config, maxOverwriteCount: 60 };
+    expect(judge({ remote: { plannedOverwrites: 60 } }, few)).toBe('go');
+    expect(judge({ remote: { plannedOverwrites: 61 } }, few)).toMatch(/^OVERWRITE_BUDGET/);
+  });
+
+  it('never parks unless a share is set', () => {
+    expect(judge({ hub: { plannedOverwrites: 100 } })).toBe('go');
+  });
+});
+
+describe('the conflict budget', () => {
+  const config = { ...DEFAULT_GUARDS, maxConflictPercent: 20 };
+
+  it('holds at exactly the share and the count, and parks one above both', () => {
+    expect(judge({ conflicts: { planned: 20 } }, config)).toBe('go');
+    expect(judge({ conflicts: { planned: 21 } }, config)).toMatch(/^CONFLICT_BUDGET 21 of 100/);
+    const few = { ...config, maxConflictCount: 30 };
+    expect(judge({ conflicts: { planned: 30 } }, few)).toBe('go');
+    expect(judge({ conflicts: { planned: 31 } }, few)).toMatch(/^CONFLICT_BUDGET/);
+  });
+
+  it('lets pass as many as an operator did, and not one more', () => {
+    expect(judge({ conflicts: { planned: 21, accepted: 21 } }, config)).toBe('go');
+    expect(judge({ conflicts: { planned: 22, accepted: 21 } }, config)).toMatch(/^CONFLICT_BUDGET/);
+  });
+
+  it('never parks unless a share is set', () => {
+    expect(judge({ conflicts: { planned: 100 } })).toBe('go');
   });
 });

@@ -1,6 +1,6 @@
 /** Items as links merge them, with remotes that respell what they are sent (P9). */
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../../domain/json.ts';
+import type { Json, JsonObject } from '../../../domain/json.ts';
 import type { MergeRequest, MergeResult, SyncPolicy } from '../../../sync/contract.ts';
 import { mergeItem, translateRemote } from '../../../sync/merge-item.ts';
 
@@ -207,5 +207,73 @@ describe('a remote that respells what it is sent', () => {
     expect(translateRemote('memory', before, memory([], { type: 'place' }))).toEqual(
       memory([], { type: 'place' }),
     );
+  });
+});
+
+describe('a memory both sides renamed', () => {
+  it('is a move when only the name is contested', () => {
+    const base = memory(['a']);
+    const result = merge({
+      base: { hub: base, remote: base },
+      hub: memory(['a'], { name: 'Hub' }),
+      remote: memory(['a'], { name: 'Remote' }),
+    });
+    expect(result).toMatchObject({ status: 'conflict', reason: 'move', pointers: ['/name'] });
+  });
+
+  it('is an edit of both when more than the name is contested', () => {
+    const base = memory(['a']);
+    const result = merge({
+      base: { hub: base, remote: base },
+      hub: memory(['a'], { name: 'Hub', type: 'x' }),
+      remote: memory(['a'], { name: 'Remote', type: 'y' }),
+    });
+    expect(result).toMatchObject({ reason: 'edit/edit', pointers: ['/name', '/type'] });
+  });
+});
+
+describe('a document', () => {
+  const page = (path: string, text: string): JsonObject => ({ path, text });
+
+  it('is a move when both renamed it', () => {
+    const base = page('a.md', 'x\n');
+    const result = merge({
+      kind: 'document',
+      base: { hub: base, remote: base },
+      hub: page('hub.md', 'x\n'),
+      remote: page('remote.md', 'x\n'),
+    });
+    expect(result).toMatchObject({ status: 'conflict', reason: 'move', pointers: ['/path'] });
+  });
+});
+
+describe('an item of a kind without a schema', () => {
+  const kind = 'note';
+  const merged = (base: Json, hub: Json, remote: Json): MergeResult =>
+    merge({ kind, base: { hub: base, remote: base }, hub, remote });
+
+  it('merges by member, with every array one value', () => {
+    expect(merged({ a: 1, b: [1] }, { a: 2, b: [1] }, { a: 1, b: [1, 2] })).toMatchObject({
+      status: 'merged',
+      value: { a: 2, b: [1, 2] },
+    });
+  });
+
+  it('says what its places have in common, else that both edited it', () => {
+    expect(merged({ a: 1, b: 1 }, { a: 2 }, { a: 1, b: 2 })).toMatchObject({
+      reason: 'edit/delete',
+      pointers: ['/b'],
+    });
+    expect(merged({ a: 1, b: 1 }, { a: [], b: 2 }, { a: 2, b: 3 })).toMatchObject({
+      reason: 'edit/edit',
+      pointers: ['/a', '/b'],
+    });
+    // Both created a member of an item that was there before.
+    expect(merged({}, { a: 1 }, { a: 2 })).toMatchObject({ reason: 'edit/edit' });
+  });
+
+  it('takes null for a value: against an edit it is a conflict, against nothing an edit', () => {
+    expect(merged(1, null, 2)).toMatchObject({ status: 'conflict', pointers: [''] });
+    expect(merged(1, null, 1)).toMatchObject({ status: 'merged', value: null });
   });
 });

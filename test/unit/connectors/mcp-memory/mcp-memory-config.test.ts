@@ -45,7 +45,8 @@ describe('the config of mcp-memory', () => {
       checkMcpMemoryAllowed(mcpMemoryConfigSchema.parse(config), permissions);
     expect(check({ command: 'node', args: ['anything'] })).not.toThrow();
     expect(check({ command: 'node', memoryFile: '/data/a/m.jsonl' })).not.toThrow();
-    expect(check({ url: 'https://example.test' })).not.toThrow();
+    expect(check({ url: 'http://127.0.0.1:1/mcp' })).not.toThrow();
+    expect(check({ url: 'https://example.test' })).toThrow('SYNCLINE_REMOTE_HOSTS');
     expect(check({ command: '/usr/bin/node' })).toThrow('SYNCLINE_STDIO_ALLOW');
     expect(check({ command: 'node', memoryFile: '/database/m' })).toThrow('SYNCLINE_FILE_ROOTS');
     expect(check({ command: 'node', memoryFile: '/data/../etc/m' })).toThrow('SYNCLINE_FILE_ROOTS');

@@ -64,6 +64,21 @@ describe('merging texts by line', () => {
 describe('comparing lines', () => {
   const lines = fc.array(fc.nat(6), { maxLength: 30 });
 
+  it('stops looking for unique lines after some rounds, and still gives the side', () => {
+    // Each round makes only the lines of the next one unique: one round per level.
+    const nested = (level: number, leaf: number): number[] =>
+      level === 0 ? [leaf] : [...nested(level - 1, leaf), level, ...nested(level - 1, leaf)];
+    const [base, side] = [nested(10, 100), nested(10, 200)];
+    const rebuilt: number[] = [];
+    let cursor = 0;
+    for (const hunk of diffLines(base, side)) {
+      rebuilt.push(...base.slice(cursor, hunk.baseStart));
+      rebuilt.push(...side.slice(hunk.sideStart, hunk.sideEnd));
+      cursor = hunk.baseEnd;
+    }
+    expect([...rebuilt, ...base.slice(cursor)]).toEqual(side);
+  });
+
   it('gives hunks that turn the base into the side and never touch', () => {
     fc.assert(
       fc.property(lines, lines, (base, side) => {

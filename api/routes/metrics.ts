@@ -1,0 +1,127 @@
+/**
+ * `GET /metrics` for Prometheus. Without a key all tenants' links are counted, which is for programs
+ * on this machine; from elsewhere a key with the scope `read` shows its own tenant's.
+ */
+import { Router, type Request, type Response } from 'express';
+import type { TenantId } from '../../domain/ids.ts';
+import type { LinkMetrics, Metrics, MetricsStore } from '../../store/contract.ts';
+import { callerOf, checkScope } from '../middleware/authenticate.ts';
+import { isLoopbackUrl } from '../middleware/loopback-only.ts';
+import type { AuthConfig } from '../ports.ts';
+
+/** Links that are reported one by one; the others are only counted. */
+const MAX_LINKS = 1_000;
+/** Counting reads every item's row, so scrapes in quick succession share an answer, ms. */
+const FRESH_MS = 10_000;
+
+export interface MetricsDeps {
+  readonly metrics: MetricsStore;
+  readonly auth: AuthConfig;
+  readonly clock: { now(): number };
+}
+
+/** The router of `/metrics`. */
+export function metricsRouter({ metrics, auth, clock }: MetricsDeps): Router {
+  const router = Router();
+  const kept = { at: -Infinity, text: Promise.resolve('') };
+
+  function ofAll(): Promise<string> {
+    if (clock.now() - kept.at >= FRESH_MS) {
+      kept.at = clock.now();
+      kept.text = metrics.links(null, MAX_LINKS).then(exposition);
+      kept.text.catch(() => (kept.at = -Infinity));
+    }
+    return kept.text;
+  }
+
+  router.get('/', async (req: Request, res: Response) => {
+    const tenant = auth.mode === 'off' || isFromHere(req) ? null : tenantOf(res);
+    const text =
+      tenant === null ? await ofAll() : exposition(await metrics.links(tenant, MAX_LINKS));
+    res.setHeader('Cache-Control', 'no-store');
+    res.type('text/plain; version=0.0.4; charset=utf-8').send(text);
+  });
+  return router;
+}
+
+function tenantOf(res: Response): TenantId {
+  checkScope(res, 'read');
+  return callerOf(res).tenant;
+}
+
+/** Whether the request comes from this machine itself, and not through a proxy on it. */
+function isFromHere(req: Request): boolean {
+  const address = req.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
+  const isLoopback = address === '::1' || address.startsWith('127.');
+  const isForwarded = ['forwarded', 'x-forwarded-for', 'via'].some((name) => req.get(name));
+  return isLoopback && !isForwarded && isLoopbackUrl(`http://${req.get('host') ?? ''}`);
+}
+
+interface Family {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter';
+  readonly help: string;
+  readonly samples: (link: LinkMetrics) => readonly (readonly [labels: string, value: number])[];
+}
+
+const one = (value: number): readonly (readonly [string, number])[] => [['', value]];
+
+const FAMILIES: readonly Family[] = [
+  {
+    name: 'syncline_link_lag_seconds',
+    type: 'gauge',
+    help: 'Age of the oldest change not yet settled.',
+    samples: (link) => one(link.lagSeconds),
+  },
+  {
+    name: 'syncline_link_proved_equal_timestamp_seconds',
+    type: 'gauge',
+    help: 'When an audit last proved both sides equal; missing: never.',
+    samples: (link) => (link.provedEqualAt === null ? [] : one(link.provedEqualAt)),
+  },
+  {
+    name: 'syncline_link_items',
+    type: 'gauge',
+    help: 'Items the link keeps in step.',
+    samples: (link) => one(link.items),
+  },
+  {
+    name: 'syncline_link_conflicts',
+    type: 'gauge',
+    help: 'Open conflicts.',
+    samples: (link) => one(link.conflicts),
+  },
+  {
+    name: 'syncline_link_quarantined',
+    type: 'gauge',
+    help: 'Items set aside because they fail.',
+    samples: (link) => one(link.quarantined),
+  },
+  {
+    name: 'syncline_link_runs_total',
+    type: 'counter',
+    help: 'Runs that did or wanted something, by status.',
+    samples: (link) =>
+      Object.entries(link.runs)
+        .filter(([status]) => status !== 'running')
+        .map(([status, runs]) => [`,status="${status}"`, runs] as const),
+  },
+];
+
+/** The metrics in Prometheus' text format, version 0.0.4. */
+export function exposition({ links, perLink }: Metrics): string {
+  const lines = [
+    '# HELP syncline_links Links that exist; at most 1000 of them are reported one by one.',
+    '# TYPE syncline_links gauge',
+    `syncline_links ${links}`,
+  ];
+  for (const { name, type, help, samples } of FAMILIES) {
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const link of perLink) {
+      for (const [labels, value] of samples(link)) {
+        lines.push(`${name}{link="${link.linkId}"${labels}} ${value}`);
+      }
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}

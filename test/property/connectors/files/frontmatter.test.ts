@@ -1,0 +1,76 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseFrontmatter, renderFrontmatter } from '../../../../connectors/files/frontmatter.ts';
+import { documentSchema } from '../../../../domain/item.ts';
+import { canonicalJson, type JsonObject } from '../../../../domain/json.ts';
+import { anyText, markdown } from './markdown-arbitraries.ts';
+
+const json = fc.jsonValue({ maxDepth: 2, noUnicodeString: false }) as fc.Arbitrary<
+  JsonObject[string]
+>;
+const frontmatter = fc.dictionary(
+  fc.oneof(
+    fc.constantFrom('name', 'model', 'tools'),
+    fc.constantFrom('__proto__', 'constructor', 'toString', '<<', '~', 'yes', '1'),
+    fc.string({ minLength: 1 }),
+  ),
+  json,
+  { maxKeys: 4 },
+);
+/** JSON.parse makes `__proto__` a member like any other, as our own bodies are read. */
+const protoDocument = (): { frontmatter: JsonObject; text: string } => ({
+  frontmatter: JSON.parse('{"__proto__":{"a":1},"nested":{"__proto__":2}}') as JsonObject,
+  text: 'text',
+});
+const wellFormed = (value: unknown): boolean => !/\p{Cs}/u.test(JSON.stringify(value));
+const documents = fc
+  .record({ frontmatter, text: fc.oneof(markdown, anyText, fc.constant('---\na: b\n---\ntext')) })
+  .filter((document) => wellFormed(document) && !canonicalJson(document).includes('-0'));
+
+describe('a document with frontmatter', () => {
+  it('reads back as it was written, whatever stood there before', () => {
+    fc.assert(
+      fc.property(documents, fc.option(documents), (wanted, before) => {
+        const previous = before && renderFrontmatter(before, null);
+        expect(parseFrontmatter(renderFrontmatter(wanted, previous))).toEqual(wanted);
+      }),
+      { numRuns: 500, examples: [[protoDocument(), null]] },
+    );
+  });
+
+  it('keeps a member named __proto__, at the top and below, and knows when it changed', () => {
+    const wanted = protoDocument();
+    const source = renderFrontmatter(wanted, null);
+    const read = parseFrontmatter(source).frontmatter;
+    expect(Object.keys(read)).toEqual(['__proto__', 'nested']);
+    expect(read['nested']).toHaveProperty(['__proto__'], 2);
+    const changed = JSON.parse(
+      JSON.stringify(wanted).replace('{"a":1}', '{"a":3}'),
+    ) as typeof wanted;
+    expect(parseFrontmatter(renderFrontmatter(changed, source))).toEqual(changed);
+    expect(documentSchema.parse({ ...wanted, path: 'a.md' })).toEqual({ ...wanted, path: 'a.md' });
+  });
+
+  it.each(['a: &a [*a]', 'a: &a {b: *a}', '- list', 'a: .nan', 'a: !!binary aGk=', 'just text'])(
+    'refuses %j, which is no mapping of JSON values',
+    (yaml) => {
+      expect(() => parseFrontmatter(`---\n${yaml}\n---\ntext`)).toThrow(
+        expect.objectContaining({ code: 'REMOTE_MALFORMED' }),
+      );
+    },
+  );
+
+  it('keeps every byte of frontmatter that did not change', () => {
+    fc.assert(
+      fc.property(fc.constantFrom('\n', '\r\n'), fc.string(), (eol, comment) => {
+        const words = comment.replace(/[^a-z ]/gi, '');
+        const head = ['---', `# ${words}`, 'b:   1', "a: 'x'  ", '---', ''].join(eol);
+        const text = renderFrontmatter(
+          { frontmatter: { a: 'x', b: 1 }, text: 'new' },
+          `${head}old`,
+        );
+        expect(text).toBe(`${head}new`);
+      }),
+    );
+  });
+});

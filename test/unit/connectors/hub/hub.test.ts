@@ -1,0 +1,276 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { hubConfigSchema } from '../../../../connectors/hub/hub-config.ts';
+import { createHub, hub } from '../../../../connectors/hub/hub.ts';
+import { sideBySide } from '../../../../connectors/side-by-side.ts';
+import { checkRemoteHost } from '../../../../connectors/remote-host.ts';
+import { asRemoteId } from '../../../../domain/item.ts';
+
+/** A server that answers what a test tells it to. */
+let answer: (req: IncomingMessage, res: ServerResponse) => void;
+let asked: string[] = [];
+let url = '';
+const server = createServer((req, res) => {
+  asked.push(`${req.method} ${req.url}`);
+  answer(req, res);
+});
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.close();
+  server.closeAllConnections();
+});
+beforeEach(() => {
+  asked = [];
+  answer = (_req, res) => json(res, 200, { changes: [], cursor: '9.9' });
+});
+
+function json(res: ServerResponse, status: number, body: unknown, headers = {}): void {
+  res.writeHead(status, { 'content-type': 'application/json', ...headers });
+  res.end(JSON.stringify(body));
+}
+const problem = (code: string) => ({ code, detail: `because of ${code}` });
+
+const warnings: string[] = [];
+const context = {
+  prefix: 'p/',
+  permissions: { fileRoots: [], stdioCommands: [] },
+  secret: (name: string) => `value of ${name}`,
+  log: {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (_: object, m: string) => void warnings.push(m),
+  },
+};
+const open = (more: object = {}) => hub.open({ url, ...more }, context);
+const row = (key: string, version = 1) => ({
+  key,
+  version,
+  kind: 'json',
+  updatedAt: '2026-11-01T00:00:00.000Z',
+});
+const create = {
+  opId: 'op-1',
+  action: 'create' as const,
+  kind: 'json',
+  remoteId: asRemoteId('x'),
+  value: { v: -0 },
+  expectedVersion: null,
+  expectedValue: null,
+};
+
+describe('the config of hub', () => {
+  it.each([
+    [{ url: 'http://127.0.0.1:3100' }],
+    [{ url: 'https://office.example/base', apiKey: { env: 'KEY' }, prefix: 'team/' }],
+    [{ url: 'http://localhost:1', rateLimit: { requests: 10, perMs: 1000 } }],
+  ])('takes %j', (config) => expect(hubConfigSchema.parse(config)).toEqual(config));
+
+  it.each([
+    [{}],
+    [{ url: 'ftp://127.0.0.1' }],
+    [{ url: 'nothing' }],
+    [{ url: 'http://me:secret@127.0.0.1' }],
+    [{ url: 'http://127.0.0.1?x=1' }],
+    [{ url: 'http://127.0.0.1', apiKey: 'in clear' }],
+    [{ url: 'http://127.0.0.1', apiKey: { env: '' } }],
+    [{ url: 'http://127.0.0.1', more: 1 }],
+  ])('refuses %j', (config) => expect(hubConfigSchema.safeParse(config).success).toBe(false));
+});
+
+describe('the hosts connectors may call', () => {
+  const check = (address: string, remoteHosts?: readonly string[]) => () =>
+    checkRemoteHost(address, { ...context.permissions, ...(remoteHosts ? { remoteHosts } : {}) });
+
+  it('are loopback unless told', () => {
+    for (const host of ['localhost', '127.0.0.1', '[::1]', 'LOCALHOST']) {
+      expect(check(`http://${host}:3100`)).not.toThrow();
+    }
+    for (const host of [
+      'office.example',
+      '10.0.0.1',
+      '169.254.169.254',
+      '127.0.0.1.evil.example',
+    ]) {
+      expect(check(`http://${host}`)).toThrow('SYNCLINE_REMOTE_HOSTS');
+    }
+  });
+
+  it('are named whole, with a port or for any', () => {
+    const hosts = ['Office.example', 'inner:8080', 'secure:443'];
+    expect(check('https://office.example:999/x', hosts)).not.toThrow();
+    expect(check('http://inner:8080', hosts)).not.toThrow();
+    expect(check('https://secure', hosts)).not.toThrow();
+    for (const other of [
+      'http://inner',
+      'http://sub.office.example',
+      'http://127.0.0.1',
+      'http://secure',
+    ]) {
+      expect(check(other, hosts)).toThrow('SYNCLINE_REMOTE_HOSTS');
+    }
+  });
+
+  it('are judged before anything is sent', async () => {
+    const config = { url: 'http://office.example' };
+    expect(() => hub.checkAllowed(config, context.permissions)).toThrow('SYNCLINE_REMOTE_HOSTS');
+    await expect(hub.open(config, context)).rejects.toMatchObject({
+      code: 'CONNECTOR_NOT_ALLOWED',
+    });
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('a conversation with another hub', () => {
+  it('sends the key by reference, and no redirect takes it elsewhere', async () => {
+    let sent: string | undefined;
+    answer = (req, res) => {
+      sent = req.headers.authorization;
+      json(res, 200, { changes: [], cursor: '1.1' });
+    };
+    await open({ apiKey: { env: 'KEY' } });
+    expect(sent).toBe('Bearer value of KEY');
+    answer = (_req, res) => json(res, 302, {}, { location: 'http://169.254.169.254/' });
+    await expect(open()).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE' });
+  });
+
+  it.each([
+    ['a wrong key', 401, problem('UNAUTHENTICATED'), false],
+    ['no scope', 403, problem('FORBIDDEN'), false],
+    ['trouble there', 503, problem('UNAVAILABLE'), true],
+    ['something else behind the address', 200, { hello: 'world' }, true],
+  ])('is unreachable for %s', async (_what, status, body, retryable) => {
+    answer = (_req, res) => json(res, status, body);
+    await expect(open()).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE', retryable });
+  });
+
+  it('is unreachable where nobody listens, or nobody answers in time', async () => {
+    const nobody = hub.open({ url: 'http://127.0.0.1:1' }, context);
+    await expect(nobody).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE', retryable: true });
+    answer = () => undefined;
+    const slow = createHub({ timeoutMs: 50 }).open({ url }, context);
+    await expect(slow).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE', retryable: true });
+  });
+
+  it('passes on how long it shall wait', async () => {
+    const connector = await open();
+    answer = (_req, res) => json(res, 429, {}, { 'retry-after': '12' });
+    const busy = { code: 'RATE_LIMITED', retryable: true, extra: { retryAfterMs: 12_000 } };
+    await expect(connector.probe()).rejects.toMatchObject(busy);
+    await expect(connector.apply([create])).rejects.toMatchObject(busy);
+  });
+
+  it('lists everything anew when the feed no longer reaches back', async () => {
+    const connector = await open();
+    answer = (req, res) => {
+      if (req.url?.includes('since=3.3')) json(res, 410, problem('CURSOR_EXPIRED'));
+      else if (req.url?.includes('/changes')) json(res, 200, { changes: [], cursor: '8.8' });
+      else if (req.url?.includes('/list')) {
+        const isFirst = !req.url.includes('cursor=');
+        const items = [row(isFirst ? 'p/a' : 'p/b')];
+        json(res, 200, { items, nextCursor: isFirst ? 'next' : null });
+      } else json(res, 200, { ...row('p/a', 4), data: 1 });
+    };
+    const first = await connector.observe({ since: '3.3', page: null });
+    expect(first).toMatchObject({ mode: 'scan', isComplete: false, cursor: null });
+    const last = await connector.observe({ since: '3.3', page: first.nextPage });
+    expect(last).toMatchObject({ mode: 'scan', isComplete: true, cursor: '8.8', nextPage: null });
+    expect([...first.entries, ...last.entries].map(({ remoteId }) => remoteId)).toEqual(['a', 'b']);
+  });
+
+  it('takes the last word of the feed, for its own keys only, and not what ran out', async () => {
+    const connector = await open();
+    answer = (req, res) => {
+      if (!req.url?.includes('/changes')) return json(res, 200, { ...row('p/a', 3), data: 3 });
+      const changes = [
+        { key: 'p/a', version: 2, deleted: true, reason: 'user' },
+        { key: 'p/a', version: 3 },
+        { key: 'q/a', version: 1 },
+        { key: 'p/gone', version: 2, deleted: true, reason: 'user' },
+        { key: 'p/short', version: 2, deleted: true, reason: 'ttl' },
+      ];
+      json(res, 200, { changes, cursor: '5.5' });
+    };
+    const seen = await connector.observe({ since: '4.4', page: null });
+    expect(seen).toMatchObject({ mode: 'changes', cursor: '5.5', isComplete: true });
+    expect(seen.entries).toMatchObject([
+      { status: 'present', remoteId: 'a', version: '3', value: 3 },
+      { status: 'absent', remoteId: 'gone' },
+    ]);
+    expect(asked.filter((one) => one.includes('/get/'))).toHaveLength(1);
+  });
+
+  it('does not read its own writes back, nor is it woken by them', async () => {
+    const connector = await open();
+    let body = '';
+    answer = (req, res) => {
+      req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      req.on('end', () => json(res, 201, { version: 7 }));
+    };
+    await connector.apply([create]);
+    expect(body).toBe(
+      '{"key":"p/x","data":{"v":-0},"options":{"kind":"json","ttl":null,"ifVersion":0}}',
+    );
+    const changes = [{ key: 'p/x', version: 7 }];
+    let polls = 0;
+    answer = (req, res) => {
+      if (!req.url?.includes('wait='))
+        return json(res, 200, { changes: req.url?.includes('now') ? [] : changes, cursor: '7.7' });
+      polls += 1;
+      if (polls === 1) json(res, 200, { changes, cursor: '7.7' });
+      else if (polls === 2)
+        json(res, 200, { changes: [{ key: 'q/z', version: 1 }], cursor: '7.8' });
+      else if (polls === 3)
+        json(res, 200, { changes: [{ key: 'p/x', version: 8 }], cursor: '7.9' });
+    };
+    const seen = await connector.observe({ since: '6.6', page: null });
+    expect(seen.entries).toEqual([
+      { status: 'present', remoteId: 'x', kind: 'json', version: '7' },
+    ]);
+    expect(asked.some((one) => one.includes('/get/'))).toBe(false);
+    const hinted = vi.fn(() => polls);
+    const stop = await connector.watch!(hinted);
+    await vi.waitFor(() => expect(polls).toBe(4));
+    await stop();
+    expect(hinted.mock.results.map((result) => result.value as number)).toEqual([3]);
+  });
+
+  it('throws while its write is still under way there, and is told what was refused', async () => {
+    const connector = await open();
+    answer = (_req, res) => json(res, 409, problem('IDEMPOTENCY_IN_PROGRESS'));
+    await expect(connector.apply([create])).rejects.toMatchObject({ retryable: true });
+    answer = (_req, res) => json(res, 413, problem('CONTEXT_TOO_LARGE'));
+    expect(await connector.apply([create])).toMatchObject([
+      { status: 'failed', code: 'CONTEXT_TOO_LARGE', isRetryable: false },
+    ]);
+    answer = (_req, res) => json(res, 401, problem('UNAUTHENTICATED'));
+    await expect(connector.apply([create])).rejects.toMatchObject({
+      code: 'CONNECTOR_UNREACHABLE',
+    });
+  });
+
+  it('does nothing more once closed', async () => {
+    const connector = await open();
+    await connector.close();
+    await expect(connector.probe()).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE' });
+  });
+});
+
+describe('work side by side', () => {
+  it('answers in order, begins nothing after a failure, and leaves nothing under way', async () => {
+    const squares = await sideBySide([1, 2, 3, 4, 5], 2, async (one) => one * one);
+    expect(squares).toEqual([1, 4, 9, 16, 25]);
+    const begun: number[] = [];
+    const failing = sideBySide([1, 2, 3, 4, 5, 6], 2, async (one) => {
+      begun.push(one);
+      await Promise.resolve();
+      if (one === 2) throw new Error('two');
+    });
+    await expect(failing).rejects.toThrow('two');
+    expect(begun.length).toBeLessThan(6);
+    expect(await sideBySide([], 4, async () => 1)).toEqual([]);
+  });
+});

@@ -1,0 +1,84 @@
+/** Dry runs and undo as the workflow conducts them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Begun, PassToken } from '../../activities/contract.ts';
+import type { LinkRef } from '../../store/contract.ts';
+import {
+  CHANGED,
+  EXECUTED,
+  PARKED,
+  PLANNED,
+  QUIET,
+  startScriptedWorker,
+  tokenOf,
+  type ScriptedWorker,
+} from './scripted-worker.ts';
+
+let worker: ScriptedWorker;
+beforeAll(async () => {
+  worker = await startScriptedWorker();
+}, 120_000);
+afterAll(() => worker.close());
+
+/** Begins one pass of a kind, then ordinary ones. */
+function firstOf(first: Partial<PassToken>) {
+  let isFirst = true;
+  return async (link: LinkRef & { trigger: string }): Promise<Begun> => {
+    const token = tokenOf(link.tenant, link.linkId, link.trigger);
+    const pass = isFirst ? { ...token, ...first } : token;
+    isFirst = false;
+    return { status: 'begun', pass };
+  };
+}
+
+describe('a dry run', () => {
+  it('looks until nothing is in doubt, writes nothing, and is not followed by a run', async () => {
+    let inDoubt = 2;
+    const link = worker.link({
+      begin: firstOf({ mode: 'plan', isRequested: true, isBaseline: true }),
+      observe: async () => ({ ...CHANGED, inDoubt: (inDoubt -= 1) }),
+      plan: async () => PARKED,
+    });
+    await link.wake('dry run');
+    await link.called('settle', 1);
+    expect(link.outcomes()).toMatchObject([{ status: 'planned', guard: PARKED.guard }]);
+    expect(link.calls.map(([name]) => name)).toEqual([
+      'begin',
+      'observe',
+      'observe',
+      'plan',
+      'settle',
+    ]);
+  });
+
+  it('lets another run that waits have its turn at once', async () => {
+    const link = worker.link({
+      begin: firstOf({ mode: 'plan', isRequested: true, othersWait: true }),
+      observe: async () => QUIET,
+    });
+    await link.wake('dry run');
+    await link.called('settle', 2);
+    expect(link.outcomes().map(({ status }) => status)).toEqual(['planned', 'settled']);
+  });
+});
+
+describe('an undo', () => {
+  it('observes nothing, and goes to the queue where it is large', async () => {
+    const link = worker.link({
+      begin: firstOf({ mode: 'undo', isRequested: true }),
+      plan: async () => ({ ...PLANNED, planned: 500, skipped: 3 }),
+      execute: async (pass) => ({ ...EXECUTED, applied: 500, fence: pass.fence }),
+    });
+    await link.wake('undo');
+    await link.called('settle', 1);
+    expect(link.calls.slice(0, 4).map(([name]) => name)).toEqual([
+      'begin',
+      'plan',
+      'execute',
+      'settle',
+    ]);
+    expect(link.outcomes()[0]).toMatchObject({
+      status: 'settled',
+      counters: { planned: 500, applied: 500, skipped: 3 },
+    });
+  });
+});
