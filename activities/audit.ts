@@ -7,13 +7,13 @@
 import type { RemoteEntry } from '../connectors/contract.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
-import type { RemoteId } from '../domain/ids.ts';
+import type { ContextKey, RemoteId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type { AuditedItem, Sighting } from '../store/contract.ts';
 import { bucketOf, createDigests, differingBuckets, type BucketDigests } from './bucket-digest.ts';
 import { createBreather } from './compute/breather.ts';
 import type { Observed } from './contract.ts';
-import { observe, sightingOf, withValues } from './observe.ts';
+import { lapsedAmong, observe, sightingOf, withValues } from './observe.ts';
 import type { PassScope } from './pass-scope.ts';
 
 /** Items read again at once. */
@@ -109,9 +109,14 @@ async function drillDown(
     ({ remoteId, status }) =>
       (status === 'present' || status === 'faulty') && !at.seen.hashes.has(remoteId),
   );
+  const missingIds = missing.map((item) => item.remoteId);
+  const lapsed = new Set(await lapsedAmong(scope, missingIds));
+  const keysWhere = (isLapsed: boolean): ContextKey[] =>
+    missing.filter((item) => lapsed.has(item.remoteId) === isLapsed).map((item) => item.key);
   const marks = await sync.markDoubted(ref, {
     doubted,
-    missing: at.mayMiss ? missing.map((item) => item.key) : [],
+    missing: at.mayMiss ? keysWhere(false) : [],
+    lapsed: keysWhere(true),
     scansNeeded,
   });
   return { sighted, doubted: doubted.length, ...marks };

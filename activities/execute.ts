@@ -4,6 +4,7 @@
  */
 import type { ApplyOutcome, RemoteEntry, RemoteOp } from '../connectors/contract.ts';
 import { AppError } from '../domain/errors.ts';
+import type { RemoteId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type { OpAnswer } from '../domain/op.ts';
 import { type Body, type ClaimedOp, type OpResult, type Settled } from '../store/contract.ts';
@@ -94,10 +95,45 @@ async function applyBatch(scope: PassScope, ops: readonly ClaimedOp[]): Promise<
   const writing = ops.filter((op) => op.side !== 'hub');
   const local = hubOnly.map((op): OpResult => ({ status: 'applied', op, remote: null }));
   if (writing.length === 0) return local;
-  const outcomes = await scope.connector.apply(writing.map(remoteOpOf), scope.signal);
+  const outcomes = await applyOrRenew(scope, writing.map(remoteOpOf));
   const byId = new Map(outcomes.map((outcome) => [outcome.opId, outcome]));
   const remote = await Promise.all(writing.map((op) => resultOf(scope, op, byId.get(op.opId))));
   return [...local, ...remote];
+}
+
+/**
+ * Applies ops; an update of what turns out to have run out on the remote makes it again, because
+ * nobody's delete stands against the edit. If that answer is lost, the update itself is asked again,
+ * and finds what was made.
+ */
+async function applyOrRenew(
+  { connector, signal, newId }: PassScope,
+  ops: readonly RemoteOp<Json>[],
+): Promise<readonly ApplyOutcome<Json>[]> {
+  const outcomes = await connector.apply(ops, signal);
+  const gone = new Set(outcomes.filter(isGone).map((outcome) => outcome.opId));
+  const updates = ops.filter((op) => op.action === 'update' && gone.has(op.opId));
+  if (!connector.lapsed || updates.length === 0) return outcomes;
+  const ids = updates.map((op) => op.remoteId);
+  const lapsed = new Set(await connector.lapsed(ids, signal));
+  const old = updates.filter((op) => lapsed.has(op.remoteId));
+  if (old.length === 0) return outcomes;
+  const renewed = await connector.apply(
+    old.map((op) => ({
+      ...op,
+      opId: newId(),
+      action: 'create',
+      expectedVersion: null,
+      expectedValue: null,
+    })),
+    signal,
+  );
+  const byId = new Map(old.map(({ opId }, nth) => [opId, { ...renewed[nth]!, opId }]));
+  return outcomes.map((outcome) => byId.get(outcome.opId) ?? outcome);
+}
+
+function isGone(outcome: ApplyOutcome<Json>): boolean {
+  return outcome.status === 'moved' && outcome.current.status === 'absent';
 }
 
 function remoteOpOf(op: ClaimedOp): RemoteOp<Json> {
@@ -135,6 +171,7 @@ async function movedResult(
   op: ClaimedOp,
   entry: RemoteEntry<Json>,
 ): Promise<OpResult> {
+  if (entry.remoteId !== op.remoteId) return nameIsTaken(scope, op, entry.remoteId);
   const current = await withValue(scope, entry);
   if (current.status === 'faulty') {
     return { status: 'failed', op, fault: { code: current.code, detail: current.detail } };
@@ -145,6 +182,19 @@ async function movedResult(
     seen: await seenOf(scope, current),
     detail: 'the remote has changed since the plan',
   };
+}
+
+/**
+ * The remote gave the name an id of its own. Nobody has met that item yet: the next look does, under
+ * this item's key. Or it is another item of the link, and this one cannot have the name.
+ */
+async function nameIsTaken(scope: PassScope, op: ClaimedOp, holder: RemoteId): Promise<OpResult> {
+  const known = await scope.sync.knownRemotes(scope.ref, [holder]);
+  if (!known.has(holder)) {
+    return { status: 'stale', op, seen: null, detail: 'the remote has changed since the plan' };
+  }
+  const detail = `another item has its name on the remote (${JSON.stringify(holder)})`;
+  return { status: 'failed', op, fault: { code: 'ITEM_NAME_TAKEN', detail } };
 }
 
 async function withValue(scope: PassScope, entry: RemoteEntry<Json>): Promise<RemoteEntry<Json>> {

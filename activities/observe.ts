@@ -26,6 +26,8 @@ import { finishIntents } from './execute.ts';
 /** Changes looked at by one statement; the rows stay in Postgres. */
 const HUB_PAGE = 10_000;
 const NAMING_PAGE = 1_000;
+/** Missing items asked about at once. */
+const LAPSED_BATCH = 500;
 const MAX_KEY_CODE_POINTS = 512;
 
 export async function observe(scope: PassScope): Promise<Observed> {
@@ -110,13 +112,36 @@ async function observeRemote(
       retryable: true,
     });
   }
+  const isScan = last.mode === 'scan';
   const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
     sightings,
     cursor: last.cursor,
-    seenIds: last.mode === 'scan' ? seenIds : null,
+    seenIds: isScan ? seenIds : null,
+    lapsedIds: isScan && scope.connector.lapsed ? await lapsedBeside(scope, seenIds) : [],
     scansNeeded: scope.scansNeeded,
   });
   return { observed: seen.observed, changedRemote: seen.changed + gone, inDoubt, hasWork };
+}
+
+async function lapsedBeside(
+  scope: PassScope,
+  seenIds: readonly RemoteId[],
+): Promise<readonly RemoteId[]> {
+  return lapsedAmong(scope, await scope.sync.missingIds(scope.ref, seenIds));
+}
+
+/** Those of the missing items that nobody is known to have deleted. */
+export async function lapsedAmong(
+  { connector, signal, heartbeat }: PassScope,
+  missing: readonly RemoteId[],
+): Promise<readonly RemoteId[]> {
+  const lapsed: RemoteId[] = [];
+  if (!connector.lapsed) return lapsed;
+  for (let from = 0; from < missing.length; from += LAPSED_BATCH) {
+    lapsed.push(...(await connector.lapsed(missing.slice(from, from + LAPSED_BATCH), signal)));
+    heartbeat();
+  }
+  return lapsed;
 }
 
 interface RemoteRead {

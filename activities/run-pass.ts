@@ -69,7 +69,10 @@ export async function runPass(
 /** Answers false where the pass is to be handed over. */
 async function lookAndAct(conductor: Conductor, course: Course): Promise<boolean> {
   if (course.pass.mode === 'undo') await planOnce(conductor, course);
-  else if (course.pass.mode !== 'approved') await look(conductor, course);
+  // A plan may be days old when it is approved: only a fresh look shows which of its ops still hold.
+  // What else the look finds is planned by the next pass.
+  else if (course.pass.mode === 'approved') await lookOnce(conductor, course);
+  else await look(conductor, course);
   const { planned, executed } = course.parts;
   // A dry run ends where the writes would begin.
   if (course.pass.mode === 'plan') return true;
@@ -83,11 +86,14 @@ async function lookAndAct(conductor: Conductor, course: Course): Promise<boolean
   return true;
 }
 
+async function lookOnce(conductor: Conductor, course: Course): Promise<void> {
+  if (course.parts.observed) return;
+  enter(conductor, course, 'observe');
+  course.parts = { ...course.parts, observed: await observe(conductor, course.pass) };
+}
+
 async function look(conductor: Conductor, course: Course): Promise<void> {
-  if (!course.parts.observed) {
-    enter(conductor, course, 'observe');
-    course.parts = { ...course.parts, observed: await observe(conductor, course.pass) };
-  }
+  await lookOnce(conductor, course);
   if (course.parts.observed?.hasWork) await planOnce(conductor, course);
 }
 

@@ -12,6 +12,8 @@ import { CONTENDERS, type Contender, type Pair, type RoundTimes } from './peer.t
 
 const QUIET_PASSES = 5;
 const RSS_EVERY_MS = 50;
+/** Items synced before the clock runs: nobody restarts a server for each sync. */
+const WARM_UP = 2_000;
 
 const OPEN: Readonly<Record<Contender, () => Promise<Pair>>> = {
   syncline: openSynclinePair,
@@ -23,6 +25,9 @@ async function oneRound(open: () => Promise<Pair>, items: number): Promise<Round
   let peakRss = 0;
   const look = (): void => void (peakRss = Math.max(peakRss, process.memoryUsage.rss()));
   const watch = setInterval(look, RSS_EVERY_MS);
+  for (const side of ['near', 'far'] as const) {
+    await firstSync(open, side, WARM_UP, () => Promise.resolve());
+  }
   const outMs = await firstSync(open, 'near', items, (_pair, ms) => Promise.resolve(ms));
   const times = await firstSync(open, 'far', items, async (pair, inMs) => ({
     inMs,

@@ -73,7 +73,12 @@ interface Entry {
 
 export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
   const { clock = systemClock, maxOpen = 200, idleMs = 300_000 } = deps;
-  const limiter = deps.limiter ?? createRateLimiter({ clock, wait: (ms) => delay(ms) });
+  const limiter =
+    deps.limiter ??
+    createRateLimiter({
+      clock,
+      wait: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}),
+    });
   const entries = new Map<string, Entry>();
   const open = new Set<Entry>();
   const timer = setInterval(() => void closeIdle(), Math.max(1_000, idleMs / 2)).unref();
@@ -85,7 +90,7 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
     const entry: Entry = {
       name: nameOf(tenant, link.id),
       configText,
-      bucket: limiter.bucket(remoteNameOf(type.kind, config), limit),
+      bucket: limiter.bucket(tenant, remoteNameOf(type.kind, config), limit),
       async open() {
         type.checkAllowed(config, deps.permissions);
         return type.open(config, { ...deps, prefix: link.scope.prefix });
@@ -121,10 +126,14 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
   }
 
   /** One call at a time, as the port promises its connectors. */
-  function use<T>(entry: Entry, call: (connector: Connector) => Promise<T>): Promise<T> {
+  function use<T>(
+    entry: Entry,
+    call: (connector: Connector) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
     entry.busy += 1;
     const work = async (): Promise<T> =>
-      callLimited(entry.bucket, async () => call(await opened(entry)));
+      callLimited(entry.bucket, async () => call(await opened(entry)), signal);
     const result = entry.turn.then(work, work);
     entry.turn = result.catch(() => undefined);
     return result.finally(() => {
@@ -155,12 +164,15 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
   function handleOf(entry: Entry, connector: Connector): Connector {
     const handle: Connector = {
       capabilities: connector.capabilities,
-      probe: (signal) => use(entry, (inner) => inner.probe(signal)),
-      observe: (request) => use(entry, (inner) => inner.observe(request)),
-      read: (ids, signal) => use(entry, (inner) => inner.read(ids, signal)),
-      apply: (ops, signal) => use(entry, (inner) => inner.apply(ops, signal)),
+      probe: (signal) => use(entry, (inner) => inner.probe(signal), signal),
+      observe: (request) => use(entry, (inner) => inner.observe(request), request.signal),
+      read: (ids, signal) => use(entry, (inner) => inner.read(ids, signal), signal),
+      apply: (ops, signal) => use(entry, (inner) => inner.apply(ops, signal), signal),
       close: () => drop(entry.name),
     };
+    if (connector.lapsed) {
+      handle.lapsed = (ids, signal) => use(entry, (inner) => inner.lapsed!(ids, signal), signal);
+    }
     if (!connector.watch) return handle;
     return { ...handle, watch: (onHint) => watch(entry, (inner) => inner.watch!(onHint)) };
   }

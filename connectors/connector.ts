@@ -146,6 +146,12 @@ export interface Connector<Value extends Json = JsonObject> {
     signal?: AbortSignal,
   ): Promise<readonly RemoteEntry<Value>[]>;
   /**
+   * Where things also go that nobody deleted: those of the named items, missing from a complete
+   * listing, of which the remote does not say that somebody deleted them (they ran out, or it has
+   * never heard of them). They count as resting, not as absent. Left out: what is missing was deleted.
+   */
+  lapsed?(remoteIds: readonly RemoteId[], signal?: AbortSignal): Promise<readonly RemoteId[]>;
+  /**
    * Applies ops in the order that is right for the remote and answers in the order given.
    * Each op is all or nothing. Where the grade is A, an op whose `opId` was answered before gets the
    * same status again and writes nothing, whatever has changed since: `moved` too (its `current`
@@ -174,7 +180,7 @@ export interface OpenContext {
   /** Start of the keys the link keeps in step; absent where nobody asks by key. */
   readonly prefix?: string;
   readonly permissions: ConnectorPermissions;
-  /** Resolves `{"env":"NAME"}` references. @throws AppError VALIDATION when it is not set */
+  /** Resolves `{"env":"NAME"}` references. @throws AppError CONNECTOR_NOT_ALLOWED, VALIDATION when it is not set */
   readonly secret: (name: string) => string;
   readonly log: ConnectorLog;
   readonly signal?: AbortSignal;

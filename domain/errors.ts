@@ -86,7 +86,7 @@ export const ERROR_CODES = {
   CONNECTOR_NOT_ALLOWED: [
     403,
     'This server does not allow that connector configuration',
-    'Add the command to SYNCLINE_STDIO_ALLOW, the folder to SYNCLINE_FILE_ROOTS, or the host to SYNCLINE_REMOTE_HOSTS.',
+    'Add the command to SYNCLINE_STDIO_ALLOW, the folder to SYNCLINE_FILE_ROOTS, the host to SYNCLINE_REMOTE_HOSTS, or the variable to SYNCLINE_LINK_SECRETS.',
   ],
   CONNECTOR_UNREACHABLE: [
     502,
@@ -229,10 +229,17 @@ export function toAppError(thrown: unknown): AppError {
   return new AppError('INTERNAL', message, { cause: thrown });
 }
 
-/** How long a remote asked to be left alone, ms (`extra.retryAfterMs`); null where it did not. */
+/** Longest a remote is left alone at its word, ms; then it is asked again, and may repeat it. */
+export const MAX_RETRY_AFTER_MS = 3_600_000;
+
+/**
+ * How long a remote asked to be left alone, ms (`extra.retryAfterMs`), but for
+ * {@link MAX_RETRY_AFTER_MS} at most; null where it did not.
+ */
 export function retryAfterMsOf({ extra }: AppError): number | null {
   const { retryAfterMs } = extra;
-  return typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? retryAfterMs : null;
+  if (typeof retryAfterMs !== 'number' || !(retryAfterMs >= 0)) return null;
+  return Math.min(retryAfterMs, MAX_RETRY_AFTER_MS);
 }
 
 /** A thrown thing's message, for logs and details. */

@@ -197,7 +197,7 @@ export interface AuditProof {
   readonly quarantined: number;
   readonly held: number;
   readonly excluded: number;
-  /** Expired in the hub only. */
+  /** Expired on one side only. */
   readonly expired: number;
   /** Of a one-way link: differing where it does not write. */
   readonly oneWay: number;

@@ -40,7 +40,8 @@ export interface OpUndo {
 /** What the claim of an op compares: both sides as the link knows them at that moment. */
 export interface ItemNow {
   readonly hubVersion: number;
-  readonly remoteId: RemoteId;
+  /** Null: the item has lost its name on the remote since the plan. */
+  readonly remoteId: RemoteId | null;
   readonly remoteVersion: string | null;
   readonly remoteHash: Hash | null;
 }

@@ -67,7 +67,7 @@ export class SyncItemEntity {
   @Column({ name: 'remote_changed_at', type: 'timestamptz', nullable: true })
   remoteChangedAt!: Date | null;
 
-  /** Complete scans in a row that did not show it. */
+  /** Complete scans in a row that did not show it; -1: not shown, and nobody deleted it there. */
   @Column({ name: 'missing_scans', type: 'smallint', default: 0 })
   missingScans!: number;
 

@@ -36,6 +36,8 @@ export interface Config {
     readonly fileRoots: readonly string[];
     readonly stdioAllow: readonly string[];
     readonly remoteHosts: readonly string[];
+    /** Variables links may read: names, or beginnings ending in `*`. */
+    readonly secrets: readonly string[];
     readonly maxOpen: number;
     readonly maxWatched: number;
     readonly idleMs: number;
@@ -193,6 +195,7 @@ function configOf(values: Values): Config {
       fileRoots: get('connectors.fileRoots'),
       stdioAllow: get('connectors.stdioAllow'),
       remoteHosts: get('connectors.remoteHosts'),
+      secrets: get('connectors.secrets'),
       maxOpen: get('connectors.maxOpen'),
       maxWatched: get('connectors.maxWatched'),
       idleMs: get('connectors.idleMs'),

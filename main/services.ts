@@ -22,6 +22,7 @@ import { createDatabase } from '../store/database.ts';
 import { OUTBOX_CHANNEL, SETTLED_CHANNEL } from '../workers/contract.ts';
 import { createLinkWaker } from '../workers/link-waker.ts';
 import type { Config } from './config.ts';
+import { createLinkSecrets } from './link-secrets.ts';
 
 const STATEMENT_TIMEOUT_MS = 60_000;
 
@@ -83,7 +84,7 @@ export async function createServices(config: Config, log: Logger): Promise<Servi
   const pool = createConnectorPool({
     typeOf: (kind) => registry.get(kind),
     permissions: permissionsOf(config),
-    secret: readSecret,
+    secret: createLinkSecrets(process.env, config.connectors.secrets),
     log,
     maxOpen: config.connectors.maxOpen,
     idleMs: config.connectors.idleMs,
@@ -146,15 +147,6 @@ function createRedis(url: string, log: Logger): Redis {
   const redis = new Redis(url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
   redis.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis'));
   return redis;
-}
-
-function readSecret(name: string): string {
-  const value = process.env[name];
-  if (value) return value;
-  throw new AppError(
-    'VALIDATION',
-    `the link refers to the environment variable ${name}, which is not set`,
-  );
 }
 
 function needed(value: string | null | undefined, name: string): string {

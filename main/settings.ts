@@ -29,6 +29,8 @@ const listOf = (separator: string) =>
         .filter(Boolean),
     ),
   ]);
+/** A variable's name, or how it begins; not all of them. */
+const variables = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/, 'must be a name, or NAME*');
 const DAY_MS = 86_400_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -228,6 +230,14 @@ export const SETTINGS = [
     fallback: ['localhost', '127.0.0.1', '[::1]'],
     about:
       'Hosts, or `host:port`, that connectors may call over HTTP (`,`-separated in the environment). It replaces the default, so name loopback too if it is to stay allowed.',
+  },
+  {
+    path: 'connectors.secrets',
+    env: 'SYNCLINE_LINK_SECRETS',
+    schema: listOf(',').pipe(z.array(variables)),
+    fallback: ['SYNCLINE_SECRET_*'],
+    about:
+      'Environment variables that the configs of links may name as `{"env": "NAME"}`: names, or how names begin, with `*` at the end (`,`-separated in the environment). It replaces the default. Settings of the server itself are never read for a link.',
   },
   {
     path: 'connectors.maxOpen',

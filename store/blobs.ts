@@ -93,6 +93,18 @@ SELECT w.text AS hash, b.* FROM (
 CROSS JOIN LATERAL (SELECT ${columns} FROM blobs
   WHERE tenant_id = current_setting('app.tenant') AND hash = w.hash OFFSET 0) b`;
 
+/** Measures of stored bodies; the bytes stay where they are. */
+export async function storedBodies(
+  tx: Transaction,
+  hashes: readonly (Hash | null)[],
+): Promise<Map<Hash, Body>> {
+  const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
+    wantedBlobs('codec, size'),
+    [[...new Set(hashes.filter((hash) => hash !== null))]],
+  );
+  return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
+}
+
 /** The bodies with these hashes; one that is gone is missing from the map. */
 export async function loadBodies(
   tx: Transaction,

@@ -171,6 +171,8 @@ export interface RunOp {
   readonly state: string;
   readonly before: Json | null;
   readonly after: Json | null;
+  /** The page had no room for the bodies: `before` and `after` are null. A page that begins here has. */
+  readonly isCut?: true;
 }
 
 export interface RunStore {
@@ -204,7 +206,8 @@ export interface RunStore {
     query: { limit: number; cursor?: string | undefined },
   ): Promise<Page<RunOp>>;
   /**
-   * Executes exactly the stored plan of a dry or parked run; each op is re-checked when executed.
+   * Executes exactly the stored plan of a dry or parked run; each op is re-checked when executed. If
+   * the run fails, the rest of the plan may be approved again until it expires.
    * @throws AppError PLAN_NOT_FOUND, PLAN_ALREADY_EXECUTED, PLAN_EXPIRED
    */
   approve(caller: Caller, planId: RunId): Promise<Run>;

@@ -3,6 +3,7 @@
  * Fair: tenants take turns, within a tenant its remote hosts do, within a host the longest overdue
  * goes first. Bounded: links that are under way count until they finish or their lease runs out.
  */
+import { MAX_RETRY_AFTER_MS } from '../domain/errors.ts';
 import type { LinkId, TenantId } from '../domain/ids.ts';
 import type { Link } from '../domain/link.ts';
 import type { Database } from './database.ts';
@@ -148,11 +149,12 @@ export function createDueLinks(database: Database): DueLinks {
     restLinks: (rests) =>
       update(
         REST,
-        rests.map(({ due, maxMs, heldMs = null }) => ({
+        rests.map(({ due, maxMs, heldMs }) => ({
           ...idOf(due),
           hubSeen: due.hubSeen,
           maxMs,
-          heldMs,
+          // A time Postgres cannot hold would fail the statement for all the others too.
+          heldMs: heldMs === undefined ? null : Math.min(heldMs, MAX_RETRY_AFTER_MS),
         })),
       ),
     returnLinks: (links) => update(RETURN, links.map(idOf)),

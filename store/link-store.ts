@@ -29,6 +29,7 @@ import {
   type QuarantineChange,
 } from './quarantine.ts';
 import { closeConflictsOfLink, setConflictFallback } from './sync/conflicts.ts';
+import { dropIntents } from './sync/drop-intents.ts';
 
 export interface LinkRow {
   id: LinkId;
@@ -159,7 +160,9 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
           });
           if (changes.conflictFallback !== undefined)
             await setConflictFallback(tx, id, changes.conflictFallback);
-          if (policyText(before) !== policyText(after)) await openEpoch(tx, id, after.scope.prefix);
+          if (policyText(before) === policyText(after)) return;
+          if (after.scope.prefix !== row.prefix) await dropIntents(tx, row, new Date(clock.now()));
+          await openEpoch(tx, row, after.scope.prefix);
         },
       }),
 
@@ -172,7 +175,7 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
     reset: (caller, id) =>
       change(caller, id, {
         action: 'link.reset',
-        apply: (tx, row) => openEpoch(tx, id, row.prefix),
+        apply: (tx, row) => openEpoch(tx, row),
       }),
 
     async status(caller, id) {
@@ -223,26 +226,24 @@ export async function lockLink(tx: Transaction, id: LinkId): Promise<LinkRow> {
  * New epoch: every base is forgotten, so nothing can be deleted before a whole baseline. Items
  * under the prefix become unknown again; those that left it are excluded, not deleted, and give up
  * their names on the remote: what is there belongs to the new scope.
+ * So does an item whose name is the rest of its key below the old prefix, as on a keyed remote: below
+ * the new one another item is called that. It is named, or met by its key, at the next look.
+ *
+ * @param link as it was
+ * @param prefix of the new epoch; left out, the link keeps its own
  */
-export async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Promise<void> {
+export async function openEpoch(
+  tx: Transaction,
+  { id, prefix: old }: Pick<LinkRow, 'id' | 'prefix'>,
+  prefix = old,
+): Promise<void> {
   await tx.query(
     `UPDATE sync_links SET epoch = epoch + 1, fence = fence + 1, hub_cursor = NULL, remote_cursor = NULL,
        guard = NULL, state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, updated_at = now()
      WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [id],
   );
-  await tx.query(
-    `UPDATE sync_items SET base_version = NULL, base_hub_hash = NULL, base_remote_hash = NULL,
-       state = CASE WHEN NOT starts_with(key, $2) THEN 'excluded'
-                    WHEN state = 'tombstoned' THEN 'tombstoned' ELSE 'pending' END,
-       dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0,
-       remote_id = CASE WHEN starts_with(key, $2) THEN remote_id END,
-       remote_status = CASE WHEN starts_with(key, $2) THEN remote_status ELSE 'unknown' END,
-       remote_hash = CASE WHEN starts_with(key, $2) THEN remote_hash END,
-       remote_version = CASE WHEN starts_with(key, $2) THEN remote_version END
-     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`,
-    [id, prefix],
-  );
+  await tx.query(FORGET_BASES, [id, prefix, old]);
   await closeConflictsOfLink(tx, id);
   // A plan of the old epoch, approved or not, must not delete what the new one has yet to look at.
   await tx.query(
@@ -251,6 +252,20 @@ export async function openEpoch(tx: Transaction, id: LinkId, prefix: string): Pr
     [id],
   );
 }
+
+const KEEPS_NAME = `starts_with(key, $2)
+  AND ($2 = $3 OR remote_id IS DISTINCT FROM substr(key, length($3) + 1))`;
+
+const FORGET_BASES = `
+UPDATE sync_items SET base_version = NULL, base_hub_hash = NULL, base_remote_hash = NULL,
+  state = CASE WHEN NOT starts_with(key, $2) THEN 'excluded'
+               WHEN state = 'tombstoned' THEN 'tombstoned' ELSE 'pending' END,
+  dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0,
+  remote_id = CASE WHEN ${KEEPS_NAME} THEN remote_id END,
+  remote_status = CASE WHEN ${KEEPS_NAME} THEN remote_status ELSE 'unknown' END,
+  remote_hash = CASE WHEN ${KEEPS_NAME} THEN remote_hash END,
+  remote_version = CASE WHEN ${KEEPS_NAME} THEN remote_version END
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`;
 
 async function setState(tx: Transaction, id: LinkId, state: LinkState): Promise<void> {
   await tx.query(

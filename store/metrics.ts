@@ -28,18 +28,20 @@ export interface MetricsStore {
 }
 
 // Both roles may run it: row-level security decides whose links they are. Of a link that is far
-// behind, only the beginning of what it has yet to see is read.
+// behind, only the beginning of what it has yet to see is read; of links not chosen, nothing.
 const SELECT_METRICS = `
 WITH chosen AS (SELECT * FROM sync_links ORDER BY id LIMIT $1),
 counts AS (
-  SELECT tenant_id, link_id, count(*) FILTER (WHERE state NOT IN ('tombstoned', 'excluded'))::int AS items,
-    count(*) FILTER (WHERE state = 'conflict')::int AS conflicts,
-    count(*) FILTER (WHERE state = 'quarantined')::int AS quarantined,
-    min(dirty_since) FILTER (WHERE dirty) AS dirty_since
-  FROM sync_items GROUP BY 1, 2
+  SELECT i.tenant_id, i.link_id, count(*) FILTER (WHERE i.state NOT IN ('tombstoned', 'excluded'))::int AS items,
+    count(*) FILTER (WHERE i.state = 'conflict')::int AS conflicts,
+    count(*) FILTER (WHERE i.state = 'quarantined')::int AS quarantined,
+    min(i.dirty_since) FILTER (WHERE i.dirty) AS dirty_since
+  FROM chosen l JOIN sync_items i ON i.tenant_id = l.tenant_id AND i.link_id = l.id GROUP BY 1, 2
 ), runs AS (
   SELECT tenant_id, link_id, json_object_agg(status, n) AS kept FROM (
-    SELECT tenant_id, link_id, status, count(*) AS n FROM sync_runs GROUP BY 1, 2, 3) r GROUP BY 1, 2
+    SELECT r.tenant_id, r.link_id, r.status, count(*) AS n
+    FROM chosen l JOIN sync_runs r ON r.tenant_id = l.tenant_id AND r.link_id = l.id
+    GROUP BY 1, 2, 3) r GROUP BY 1, 2
 )
 SELECT l.id AS "linkId", extract(epoch FROM l.last_proved_equal_at)::float8 AS "provedEqualAt",
   coalesce(c.items, 0) AS items, coalesce(c.conflicts, 0) AS conflicts,

@@ -32,6 +32,7 @@ export interface Collected {
   readonly audit: number;
   readonly changes: number;
   readonly items: number;
+  /** Deleted contexts whose history went. */
   readonly contexts: number;
   readonly versions: number;
   readonly blobs: number;
@@ -107,6 +108,7 @@ WITH ranked AS (
   WHERE k.nth > $3 AND k.ended_at <= ${ago(2)} AND r.status <> 'running'
     AND (l.guard->>'planId') IS DISTINCT FROM r.id::text
     AND NOT EXISTS (SELECT 1 FROM sync_ops o WHERE o.${MINE} AND o.run_id = r.id AND o.state = 'intended')
+    AND NOT EXISTS (SELECT 1 FROM sync_runs u WHERE u.${MINE} AND u.undoes = r.id AND u.status = 'running')
   LIMIT $1
 ), gone AS (
   DELETE FROM sync_runs r USING old WHERE r.${MINE} AND r.id = old.id AND r.status <> 'running'
@@ -173,12 +175,18 @@ WITH old AS (
   DELETE FROM sync_items i USING old WHERE i.${MINE} AND i.link_id = old.link_id AND i.key = old.key RETURNING 1
 ) SELECT count(*)::int AS gone FROM gone`;
 
-// A tombstone goes once its changes are gone from the feed (so every link has seen it) and no link
-// has an item of that key: who still holds a base must be able to ask what became of it.
+const NOTHING_SAID = `tags = '{}', metadata = '{}', source = NULL, parent_id = NULL,
+  session_id = NULL, agent_id = NULL, expires_at = NULL`;
+
+// The history of a tombstone goes once its changes are gone from the feed (so every link has seen it)
+// and no link has an item of that key: who still holds a base must be able to ask what became of it.
+// Its row and the version that deleted it stay, without anything a writer said: version numbers never
+// repeat for a key, and another hub that slept longer than the feed can still ask who deleted it.
 const COLLECT_CONTEXTS = `
 WITH old AS (
-  SELECT c.key FROM contexts c
+  SELECT c.key, c.version FROM contexts c
   WHERE c.${MINE} AND c.deleted AND c.updated_at <= ${ago(2)}
+    AND EXISTS (SELECT 1 FROM context_versions v WHERE v.${MINE} AND v.key = c.key AND v.version < c.version)
     AND NOT EXISTS (SELECT 1 FROM changes h WHERE h.${MINE} AND h.key = c.key)
     AND NOT EXISTS (SELECT 1 FROM sync_items i WHERE i.${MINE} AND i.key = c.key
       AND (i.base_hub_hash IS NOT NULL OR i.state NOT IN ('tombstoned', 'excluded') OR i.dirty))
@@ -186,9 +194,12 @@ WITH old AS (
     AND NOT EXISTS (SELECT 1 FROM sync_conflicts x WHERE x.${MINE} AND x.key = c.key AND x.status = 'open')
   ORDER BY c.key LIMIT $1 FOR UPDATE OF c SKIP LOCKED
 ), versions AS (
-  DELETE FROM context_versions v USING old WHERE v.${MINE} AND v.key = old.key
+  DELETE FROM context_versions v USING old WHERE v.${MINE} AND v.key = old.key AND v.version < old.version
+), last AS (
+  UPDATE context_versions v SET ${NOTHING_SAID} FROM old
+  WHERE v.${MINE} AND v.key = old.key AND v.version = old.version
 ), gone AS (
-  DELETE FROM contexts c USING old WHERE c.${MINE} AND c.key = old.key RETURNING 1
+  UPDATE contexts c SET ${NOTHING_SAID} FROM old WHERE c.${MINE} AND c.key = old.key RETURNING 1
 ) SELECT count(*)::int AS gone FROM gone`;
 
 const COLLECT_VERSIONS = `

@@ -2,9 +2,7 @@
 import type { Clock } from '../domain/clock.ts';
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
-import type { Hash } from '../domain/hash.ts';
 import { isUuid, type IdSource, type LinkId, type RunId } from '../domain/ids.ts';
-import type { Json } from '../domain/json.ts';
 import {
   NO_COUNTS,
   type DroppedOp,
@@ -16,12 +14,12 @@ import {
   type RunStatus,
 } from '../domain/link.ts';
 import { recordAudit } from './audit.ts';
-import { loadBodies } from './blobs.ts';
-import type { RunOp, RunStore } from './contract.ts';
+import type { RunStore } from './contract.ts';
 import type { Database, Transaction } from './database.ts';
 import { lockLink, type LinkRow } from './link-store.ts';
 import { wakeLink } from './outbox.ts';
 import { pageOf, unpackCursor } from './paging.ts';
+import { readOps } from './run-ops.ts';
 
 /** How long a plan stored before plans had a time of their own may be approved. */
 const PLAN_LIFE_MS = 7 * 24 * 3_600_000;
@@ -119,12 +117,7 @@ export function createRunStore({ database, clock, newId, onCommitted }: RunStore
       const [after] = cursor === undefined ? [0] : unpackCursor(cursor, ['integer']);
       return database.withTenant(caller.tenant, async (tx) => {
         await selectRun(tx, id);
-        const rows = await tx.query<OpViewRow>(SELECT_OPS, [id, after, limit + 1]);
-        const bodies = await loadBodies(tx, rows.flatMap(hashesOf));
-        return pageOf(rows, limit, {
-          item: (row) => opOf(row, bodies),
-          sortValues: (row) => [row.seq],
-        });
+        return readOps(tx, id, { after: Number(after), limit });
       });
     },
 
@@ -191,47 +184,9 @@ WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
     OR (date_trunc('milliseconds', started_at) = $2 AND id > $3::uuid))
 ORDER BY date_trunc('milliseconds', started_at) DESC, id LIMIT $4`;
 
-const SELECT_OPS = `
-SELECT seq, action, side, key, reason, state, detail, encode(hub_hash, 'hex') AS hub_hash,
-  encode(remote_hash, 'hex') AS remote_hash, encode(hub_after, 'hex') AS hub_after,
-  encode(remote_after, 'hex') AS remote_after
-FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`;
-
 const APPROVE_RUN = `
-UPDATE sync_runs SET status = 'running', approved_at = now(), approved_by = $2, guard = NULL, ended_at = NULL
+UPDATE sync_runs SET status = 'running', approved_at = now(), approved_by = $2, guard = NULL, error = NULL, ended_at = NULL
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
-
-interface OpViewRow {
-  seq: number;
-  action: string;
-  side: RunOp['side'];
-  key: string;
-  reason: string;
-  state: string;
-  detail: string | null;
-  hub_hash: Hash | null;
-  remote_hash: Hash | null;
-  hub_after: Hash | null;
-  remote_after: Hash | null;
-}
-
-function hashesOf(row: OpViewRow): Hash[] {
-  return [row.hub_hash, row.remote_hash, row.hub_after, row.remote_after].filter((h) => h !== null);
-}
-
-/** Where an op writes both sides they end up alike; before, the remote's value is shown. */
-function opOf(row: OpViewRow, bodies: ReadonlyMap<Hash, Json>): RunOp {
-  const body = (hash: Hash | null) => (hash ? (bodies.get(hash) ?? null) : null);
-  return {
-    op: row.action,
-    side: row.side,
-    key: row.key,
-    reason: row.detail ?? row.reason,
-    state: row.state,
-    before: body(row.side === 'hub' ? row.hub_hash : row.remote_hash),
-    after: body(row.side === 'hub' ? row.hub_after : row.remote_after),
-  };
-}
 
 async function findRun(tx: Transaction, id: RunId): Promise<RunRow | null> {
   const [row] = isUuid(id) ? await tx.query<RunRow>(`${SELECT_RUN} AND id = $1`, [id]) : [];
@@ -251,8 +206,11 @@ function hasPlan(run: RunRow): boolean {
 
 function requireApprovable(row: PlanRow | undefined, nowMs: number): asserts row is PlanRow {
   if (!row) throw new AppError('PLAN_NOT_FOUND', 'there is no such plan');
-  if (row.approved_at) throw new AppError('PLAN_ALREADY_EXECUTED', 'the plan was approved before');
-  if (row.status !== 'parked' && row.status !== 'planned')
+  // One that failed (the remote was out, say) still has the ops it did not come to.
+  const isToBeRetried = row.approved_at !== null && row.status === 'failed';
+  if (row.approved_at && !isToBeRetried)
+    throw new AppError('PLAN_ALREADY_EXECUTED', 'the plan was approved before');
+  if (row.status !== 'parked' && row.status !== 'planned' && !isToBeRetried)
     throw new AppError('PLAN_NOT_FOUND', 'that run has no plan that waits for approval');
   const untilMs = row.expires_at?.getTime() ?? row.started_at.getTime() + PLAN_LIFE_MS;
   if (nowMs > untilMs) {

@@ -1,5 +1,6 @@
 /** Versions the sync engine writes into the hub: the new value, after any value that lost. */
-import type { ChangeType } from '../domain/context.ts';
+import type { ChangeType, DeleteReason } from '../domain/context.ts';
+import type { Hash } from '../domain/hash.ts';
 import type { ContextKey, LinkId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
 import type { Body } from './blobs.ts';
@@ -57,6 +58,16 @@ export function syncWrites(write: SyncWrite): VersionWrite[] {
     changedBy: write.changedBy,
   };
   return [...losing, winner];
+}
+
+/** What the hub holds at this moment; written again, it must stay gone for the reason it is gone. */
+export function asItIs(
+  hub: ContextRow | null,
+  at: Date,
+): { hash: Hash | null; reason: DeleteReason | null } {
+  if (!hub || hub.deleted) return { hash: null, reason: hub?.delete_reason ?? null };
+  const isExpired = hub.expires_at !== null && hub.expires_at <= at;
+  return isExpired ? { hash: null, reason: 'ttl' } : { hash: hub.hash, reason: null };
 }
 
 /** A context keeps what its writer said of it; one that sync creates never expires by itself. */

@@ -4,6 +4,7 @@
  * given in the environment.
  */
 process.env['SYNCLINE_RUNS'] ??= '20000';
+process.env['SYNCLINE_SEED'] ??= String(Date.now() % 2 ** 31);
 process.env['SYNCLINE_KILLS'] ??= 'all';
 process.env['SYNCLINE_MODEL'] ??= 'deep';
 if (process.argv.length === 2) process.argv.push('test/statemachine', 'test/kill', 'test/model');

@@ -156,7 +156,7 @@ async function onePass(input: SyncLinkInput, trigger: string, state: State): Pro
   // A run that was asked for meanwhile has its turn even when this one was parked.
   if (begun.pass.othersWait) return { next: 'again', pauseMs: 0 };
   if (outcome.status === 'planned') return { next: 'rest' };
-  return outcome.status === 'parked' ? { next: 'stop' } : nextOf(parts);
+  return outcome.status === 'parked' ? { next: 'stop' } : nextOf(begun.pass, parts);
 }
 
 /** The pass in one activity; where that takes too long, only its beginning. */
@@ -200,9 +200,11 @@ function largePass(
   );
 }
 
-function nextOf({ observed, executed }: PassParts): Next {
+function nextOf({ mode }: PassToken, { observed, executed }: PassParts): Next {
   if (observed && observed.inDoubt > 0) return { next: 'again', pauseMs: LOOK_AGAIN_MS };
   if (executed && executed.stale > 0) return { next: 'again', pauseMs: 0 };
+  // What the look before an approved plan found beside it is still to be planned.
+  if (mode === 'approved' && observed?.hasWork) return { next: 'again', pauseMs: 0 };
   if (observed?.heldBack) return { next: 'again', pauseMs: HELD_BACK_MS };
   return { next: 'rest' };
 }

@@ -23,21 +23,23 @@ export interface MetricsDeps {
 /** The router of `/metrics`. */
 export function metricsRouter({ metrics, auth, clock }: MetricsDeps): Router {
   const router = Router();
-  const kept = { at: -Infinity, text: Promise.resolve('') };
+  const kept = new Map<TenantId | null, { readonly at: number; readonly text: Promise<string> }>();
 
-  function ofAll(): Promise<string> {
-    if (clock.now() - kept.at >= FRESH_MS) {
-      kept.at = clock.now();
-      kept.text = metrics.links(null, MAX_LINKS).then(exposition);
-      kept.text.catch(() => (kept.at = -Infinity));
-    }
-    return kept.text;
+  /** Of one tenant, or (null) of all. */
+  function textOf(tenant: TenantId | null): Promise<string> {
+    const now = clock.now();
+    for (const [of, { at }] of kept) if (now - at >= FRESH_MS) kept.delete(of);
+    const known = kept.get(tenant);
+    if (known) return known.text;
+    const text = metrics.links(tenant, MAX_LINKS).then(exposition);
+    kept.set(tenant, { at: now, text });
+    text.catch(() => kept.delete(tenant));
+    return text;
   }
 
   router.get('/', async (req: Request, res: Response) => {
     const tenant = auth.mode === 'off' || isFromHere(req) ? null : tenantOf(res);
-    const text =
-      tenant === null ? await ofAll() : exposition(await metrics.links(tenant, MAX_LINKS));
+    const text = await textOf(tenant);
     res.setHeader('Cache-Control', 'no-store');
     res.type('text/plain; version=0.0.4; charset=utf-8').send(text);
   });

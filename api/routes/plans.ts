@@ -9,6 +9,7 @@ import type { Run } from '../../domain/link.ts';
 import type { LinkStore, RunOp, RunStore } from '../../store/contract.ts';
 import { SYNC_CALLS } from '../contract.ts';
 import { longPoll } from '../long-poll.ts';
+import { DEFAULT_OPS } from '../schemas/plans.ts';
 import type { ApiDeps } from '../ports.ts';
 import { route, type Answer, type Route } from './route.ts';
 import { started, type RunAnswerDeps } from './run-answers.ts';
@@ -22,7 +23,9 @@ export interface PlanDeps extends RunAnswerDeps {
 
 /** A caller waits no longer than this for its dry run. */
 const MAX_WAIT_MS = 30_000;
-const FIRST_OPS = { limit: 1000 } as const;
+const FIRST_OPS = { limit: DEFAULT_OPS } as const;
+/** Above so many characters of JSON a side is not compared: it is not for people to read. */
+const MAX_DIFF_CHARS = 64 * 1024;
 const DRY_REASON = 'dry run';
 
 /** Make, show, approve, undo. */
@@ -96,7 +99,11 @@ async function shown({ runs }: PlanDeps, caller: Caller, wanted: WantedPlan): Pr
   };
 }
 
-/** An op with what it changes; an absent side is null. */
+/** An op with what it changes, where that is short enough to be read; an absent side is null. */
 export function withDiff(op: RunOp): object {
+  const isLarge = [op.before, op.after].some(
+    (side) => JSON.stringify(side).length > MAX_DIFF_CHARS,
+  );
+  if (op.isCut || isLarge) return op;
   return { ...op, diff: diffJson(op.before, op.after) };
 }

@@ -4,15 +4,18 @@ import { guardTripSchema, runOpSchema } from './sync.ts';
 import { cursorSchema, nameSchema, queryInteger, timeSchema } from './values.ts';
 
 const MAX_REASON_CODE_POINTS = 256;
-const MAX_OPS = 10_000;
+const MAX_OPS = 1000;
+/** How many ops a page has unless told. */
+export const DEFAULT_OPS = 100;
 
 export const opsQuery = z.strictObject({
   limit: queryInteger(1, MAX_OPS)
-    .default(1000)
+    .default(DEFAULT_OPS)
     .meta({ description: `At most ${MAX_OPS}.` }),
   cursor: cursorSchema.optional(),
   diff: z.enum(['true', 'false']).default('false').meta({
-    description: 'Adds to each op what it changes, as a JSON Patch (RFC 6902).',
+    description:
+      'Adds to each op what it changes, as a JSON Patch (RFC 6902), unless a side has more than 64 KiB.',
   }),
 });
 

@@ -231,7 +231,7 @@ export const auditProofSchema = z
     quarantined: z.int(),
     held: z.int(),
     excluded: z.int(),
-    expired: z.int().meta({ description: 'Expired in the hub only.' }),
+    expired: z.int().meta({ description: 'Expired on one side only.' }),
     oneWay: z.int().meta({ description: 'Differing where a one-way link does not write.' }),
     underWay: z.int().meta({ description: 'Changed in the hub while the audit ran.' }),
     unequal: z.int().meta({ description: 'Differing for none of these reasons.' }),
@@ -359,7 +359,11 @@ export const runOpSchema = z
       .array(z.object({ op: z.string(), path: z.string(), value: dataSchema.optional() }))
       .readonly()
       .optional()
-      .meta({ description: 'From before to after, when asked for.' }),
+      .meta({ description: 'From before to after, when asked for and neither side is large.' }),
+    isCut: z.literal(true).optional().meta({
+      description:
+        'The page had no room for the bodies (16 MiB): `before` and `after` are null. The first op of a page has them in any case.',
+    }),
   })
   .meta({
     id: 'RunOp',

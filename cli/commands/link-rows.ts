@@ -61,7 +61,7 @@ export function printLink(
       [proof.quarantined, 'quarantined'],
       [proof.held, 'held'],
       [proof.excluded, 'excluded'],
-      [proof.expired, 'expired in the hub'],
+      [proof.expired, 'expired on one side'],
       [proof.oneWay, 'left alone (one-way)'],
       [proof.underWay, 'under way'],
     ] as const;

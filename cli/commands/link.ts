@@ -127,7 +127,10 @@ function addAdd(group: Command, runner: CommandRunner): void {
     .option('--arg <arg>', 'argument of the program (mcp-memory); may be repeated', collect)
     .option('--memory-file <file>', "the server's file (mcp-memory)")
     .option('--remote-url <url>', 'address of the other Syncline (hub) or server (mcp-memory)')
-    .option('--api-key-env <name>', "variable of the server that holds the other's key (hub)")
+    .option(
+      '--api-key-env <name>',
+      "variable of the server that holds the other's key: SYNCLINE_SECRET_… (hub)",
+    )
     .option('--remote-prefix <prefix>', 'start of the keys there, if another (hub)');
   command.action((connector: string) =>
     runner.run(command, async (context) => {

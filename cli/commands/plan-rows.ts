@@ -16,6 +16,7 @@ export function printOpDiffs(out: Output, ops: readonly RunOp[]): void {
   for (const op of ops) {
     out.line(out.paint('bold', `${op.op} ${op.side} ${safeText(op.key)}`));
     out.line(`  ${op.state}: ${safeText(op.reason)}`);
+    if (op.isCut) out.line('  too large to be shown with the others: ask for fewer (--limit)');
     for (const [sign, line] of changedLines(op)) {
       const color = sign === '-' ? 'red' : sign === '+' ? 'green' : 'dim';
       out.line(out.paint(color, `  ${sign} ${safeText(line)}`));

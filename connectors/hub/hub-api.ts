@@ -3,8 +3,10 @@
  * words. Refuses to follow redirects: the allow-list has judged this address and no other.
  */
 import { z } from 'zod';
+import { systemClock } from '../../domain/clock.ts';
 import { AppError, messageOf } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
+import { retryAfterFrom } from '../rate-limit.ts';
 
 export interface HubAddress {
   /** Base URL, without a slash at the end. */
@@ -21,6 +23,8 @@ export type HubRow = z.infer<typeof rowSchema>;
 /** A context as the other hub has it. */
 export interface HubContext extends HubRow {
   readonly data: Json;
+  /** Size of the answer it came in. */
+  readonly bytes: number;
 }
 
 const listSchema = z.object({ items: z.array(rowSchema), nextCursor: z.string().nullable() });
@@ -29,11 +33,15 @@ const changeSchema = z.object({
   version: z.int(),
   deleted: z.literal(true).optional(),
   reason: z.string().optional(),
+  cursor: z.string(),
 });
 export type HubChange = z.infer<typeof changeSchema>;
 const changesSchema = z.object({ changes: z.array(changeSchema), cursor: z.string() });
 export type HubChanges = z.infer<typeof changesSchema>;
 const getSchema = rowSchema.extend({ data: z.unknown() });
+const versionsSchema = z.object({
+  items: z.array(z.object({ changeType: z.string(), reason: z.string().nullish() })),
+});
 const writtenSchema = z.object({ version: z.int() });
 
 /** A write the other hub refused: nothing was written. */
@@ -61,6 +69,8 @@ export interface HubApi {
   ): Promise<z.infer<typeof listSchema>>;
   /** Null: there is none. */
   get(key: string, signal?: AbortSignal): Promise<HubContext | null>;
+  /** How a key's newest version deleted it; null: it did not, or there is no history of the key. */
+  deletion(key: string, signal?: AbortSignal): Promise<{ reason: string | null } | null>;
   /** `expired`: the cursor is older than what is kept, or not one of this server's. */
   changes(
     query: { since: string; limit: number; waitS?: number },
@@ -69,7 +79,12 @@ export interface HubApi {
   write(request: WriteRequest, signal?: AbortSignal): Promise<Written>;
 }
 
-const DEFAULT_RETRY_MS = 1_000;
+/** Longest answer that is read; a context has at most a few tens of MiB. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Longest answer that is read where it tells of an error. */
+const MAX_PROBLEM_BYTES = 64 * 1024;
+/** Of what another hub says, this much goes into our errors and histories, in characters. */
+const MAX_DETAIL = 500;
 /** Answers after which the same request may be sent again. */
 const IS_PASSING = new Set([408, 425, 500, 502, 503, 504]);
 
@@ -98,7 +113,14 @@ export function createHubApi(address: HubAddress): HubApi {
       const answer = await call({ method: 'GET', path }, signal);
       if (answer.status === 404 && codeOf(answer) === 'CONTEXT_NOT_FOUND') return null;
       const context = parsed(address, getSchema, okBody(address, answer));
-      return { ...context, data: context.data as Json };
+      return { ...context, data: context.data as Json, bytes: answer.bytes };
+    },
+    async deletion(key, signal) {
+      const path = `/api/context/versions/${encodeURIComponent(key)}?limit=1`;
+      const answer = await call({ method: 'GET', path }, signal);
+      if (answer.status === 404 && codeOf(answer) === 'CONTEXT_NOT_FOUND') return null;
+      const [newest] = parsed(address, versionsSchema, okBody(address, answer)).items;
+      return newest?.changeType === 'delete' ? { reason: newest.reason ?? null } : null;
     },
     async changes({ since, limit, waitS = 0 }, signal) {
       const query = new URLSearchParams({ since, limit: String(limit) });
@@ -147,6 +169,8 @@ interface Sent {
 interface Answer {
   readonly status: number;
   readonly body: unknown;
+  /** How long the answer was. */
+  readonly bytes: number;
 }
 
 async function send(address: HubAddress, sent: Sent, signal?: AbortSignal): Promise<Answer> {
@@ -167,11 +191,35 @@ async function send(address: HubAddress, sent: Sent, signal?: AbortSignal): Prom
     signal?.throwIfAborted();
     throw unreachable(address, reasonOf(error), error);
   });
-  const text = await response.text().catch((error: unknown) => {
+  if (response.status === 429) {
+    await response.body?.cancel().catch(() => undefined);
+    throw rateLimited(address, response.headers.get('retry-after'));
+  }
+  const { text, bytes } = await textOf(address, response);
+  return { status: response.status, body: jsonOf(address, text), bytes };
+}
+
+/** The whole answer, if it is not too long: whoever is at the address must not fill our memory. */
+async function textOf(
+  address: HubAddress,
+  response: Response,
+): Promise<{ text: string; bytes: number }> {
+  const limit = response.ok ? MAX_ANSWER_BYTES : MAX_PROBLEM_BYTES;
+  const parts: AsyncIterable<Uint8Array> | readonly Uint8Array[] = response.body ?? [];
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    // Leaving the loop ends the connection.
+    for await (const chunk of parts) {
+      bytes += chunk.byteLength;
+      if (bytes > limit) break;
+      chunks.push(chunk);
+    }
+  } catch (error) {
     throw unreachable(address, `the answer broke off (${reasonOf(error)})`, error);
-  });
-  if (response.status === 429) throw rateLimited(address, response.headers.get('retry-after'));
-  return { status: response.status, body: jsonOf(address, text) };
+  }
+  if (bytes > limit) throw unreachable(address, `the answer is longer than ${limit} bytes`, null);
+  return { text: new TextDecoder().decode(Buffer.concat(chunks)), bytes };
 }
 
 // `JSON.stringify` turns -0 into 0, which is another value.
@@ -194,9 +242,10 @@ function jsonOf(address: HubAddress, text: string): unknown {
 }
 
 /** The body of a good answer. @throws AppError CONNECTOR_UNREACHABLE for any other */
-function okBody(address: HubAddress, { status, body }: Answer): unknown {
+function okBody(address: HubAddress, answer: Answer): unknown {
+  const { status, body } = answer;
   if (status >= 200 && status < 300) return body;
-  const said = `it answered ${status} ${codeOf({ status, body }) ?? ''}: ${detailOf({ status, body })}`;
+  const said = `it answered ${status} ${codeOf(answer) ?? ''}: ${detailOf(answer)}`;
   throw new AppError('CONNECTOR_UNREACHABLE', `The hub at ${address.url} refuses: ${said}`, {
     retryable: IS_PASSING.has(status),
   });
@@ -208,7 +257,16 @@ function parsed<T>(address: HubAddress, schema: z.ZodType<T>, body: unknown): T 
   throw unreachable(address, 'what answers there is no Syncline', result.error);
 }
 
-const problemSchema = z.object({ code: z.string(), detail: z.string() });
+const problemSchema = z.object({
+  code: z.string().regex(/^[A-Z_]{1,64}$/),
+  detail: z.string().transform(tellable),
+});
+
+/** What a stranger says, fit for errors and histories: no control characters, and not too long. */
+function tellable(text: string): string {
+  const whole = [...text.replace(/[\p{Cc}\p{Cs}]+/gu, ' ')];
+  return whole.length > MAX_DETAIL ? `${whole.slice(0, MAX_DETAIL - 1).join('')}…` : whole.join('');
+}
 
 function codeOf({ body }: Answer): string | null {
   return problemSchema.safeParse(body).data?.code ?? null;
@@ -219,8 +277,7 @@ function detailOf({ body }: Answer): string {
 }
 
 function rateLimited(address: HubAddress, retryAfter: string | null): AppError {
-  const seconds = Number(retryAfter ?? Number.NaN);
-  const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : DEFAULT_RETRY_MS;
+  const retryAfterMs = retryAfterFrom(retryAfter, systemClock.now());
   return new AppError('RATE_LIMITED', `The hub at ${address.url} asks to wait.`, {
     retryable: true,
     extra: { retryAfterMs },

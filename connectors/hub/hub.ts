@@ -11,7 +11,7 @@ import { checkRemoteHost } from '../remote-host.ts';
 import { applyToHub } from './apply-hub.ts';
 import { createHubApi } from './hub-api.ts';
 import { hubConfigSchema, type HubConfig } from './hub-config.ts';
-import { observeHub, readItems, type HubSide } from './observe-hub.ts';
+import { lapsedItems, observeHub, readItems, type HubSide } from './observe-hub.ts';
 import { createOwnWrites } from './own-writes.ts';
 import { watchHub } from './watch-hub.ts';
 
@@ -93,6 +93,7 @@ function createConnector(
     probe: async (signal) => open().api.health(signal),
     observe: async (request) => observeHub(open(), request),
     read: async (ids, signal) => readItems(open(), ids, signal),
+    lapsed: async (ids, signal) => lapsedItems(open(), ids, signal),
     apply: async (ops, signal) => applyToHub(open(), ops, signal),
     async watch(onHint) {
       const end = await watchHub({ ...open(), ...deps }, onHint);

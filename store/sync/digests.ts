@@ -7,7 +7,7 @@ import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { AuditProof, ItemState } from '../../domain/link.ts';
 import type { Database } from '../database.ts';
-import { MISSED_ONCE_MORE } from './observe.ts';
+import { LAPSED, MISSED_ONCE_MORE } from './observe.ts';
 import { withFence, type PassRef } from './pass.ts';
 
 /** Columns `bucket` and `mark` of rows with a `name` and a `hash`; the same as activities/bucket-digest.ts. */
@@ -88,9 +88,13 @@ WITH missed AS (
 SELECT count(*) FILTER (WHERE remote_status = 'absent')::int AS gone,
   count(*) FILTER (WHERE remote_status <> 'absent')::int AS "inDoubt" FROM missed`;
 
+const LAPSE = `
+UPDATE sync_items SET ${LAPSED}
+WHERE ${OF_LINK} AND key = ANY($2) AND remote_status IN ('present', 'faulty')`;
+
 /**
  * Marks items to be decided anew: `doubted`, whose base is not what the remote shows, and `missing`,
- * which a complete scan did not show. Where one scan more is needed, the remote's cursor is forgotten,
+ * which a complete scan did not show. `lapsed` were not shown either and rest: nobody deleted them. Where one scan more is needed, the remote's cursor is forgotten,
  * so that the next look is a scan. @throws AppError FENCED
  */
 export async function markDoubted(
@@ -99,11 +103,13 @@ export async function markDoubted(
   found: {
     readonly doubted: readonly ContextKey[];
     readonly missing: readonly ContextKey[];
+    readonly lapsed: readonly ContextKey[];
     readonly scansNeeded: number;
   },
 ): Promise<{ gone: number; inDoubt: number }> {
   return withFence(database, ref, async (tx) => {
     if (found.doubted.length > 0) await tx.query(DOUBT, [ref.linkId, found.doubted]);
+    if (found.lapsed.length > 0) await tx.query(LAPSE, [ref.linkId, found.lapsed]);
     if (found.missing.length === 0) return { gone: 0, inDoubt: 0 };
     const [counts] = await tx.query<{ gone: number; inDoubt: number }>(MISS, [
       ref.linkId,
@@ -141,12 +147,16 @@ WITH differing AS (
 )
 SELECT ((SELECT count(*) FROM known) + (SELECT count(*) FROM fresh))::int AS marked`;
 
+const FORGET_LAPSED = `UPDATE sync_items SET missing_scans = 0 WHERE ${OF_LINK} AND missing_scans < 0`;
+
 /**
  * Compares the hub with what was agreed on, bucket by bucket, and marks the items that differ to be
  * decided anew. Answers how many. @throws AppError FENCED
  */
 export async function auditHub(database: Database, ref: PassRef): Promise<number> {
   return withFence(database, ref, async (tx, { prefix }) => {
+    // What had lapsed may be back as it was, which no digest would tell: the reading says it anew.
+    await tx.query(FORGET_LAPSED, [ref.linkId]);
     const rows = await tx.query<{ bucket: number }>(HUB_BUCKETS, [ref.linkId, prefix]);
     if (rows.length === 0) return 0;
     const buckets = rows.map((row) => row.bucket);
@@ -167,7 +177,7 @@ WITH link AS (
   SELECT i.key, i.state,
     NOT i.dirty AND i.missing_scans = 0 AND i.base_hub_hash = c.hash
       AND NOT coalesce(c.expires_at <= now(), false) AND i.remote_hash = i.base_remote_hash AS equal,
-    coalesce(c.expires_at <= now() OR c.delete_reason = 'ttl', false) AS expired
+    coalesce(c.expires_at <= now() OR c.delete_reason = 'ttl', false) OR i.missing_scans < 0 AS expired
   FROM sync_items i LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
     AND i.state NOT IN ('tombstoned')

@@ -3,15 +3,14 @@
  * transaction records everything the write led to: hub version, history, base, op. A crash in
  * between leaves an open intent, which the next pass finishes before it does anything else.
  */
-import type { DeleteReason } from '../../domain/context.ts';
 import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, OpId, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
 import type { OpAnswer, OpFacts, OpFault, SettledItem, Settlement } from '../../domain/op.ts';
-import { loadBodies, saveBodies, wantedBlobs, type Body } from '../blobs.ts';
+import { loadBodies, saveBodies, storedBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
-import { syncWrites } from '../sync-writes.ts';
+import { asItIs, syncWrites } from '../sync-writes.ts';
 import {
   lockContexts,
   writeVersions,
@@ -51,7 +50,7 @@ WITH next AS (
     (coalesce(c.version, 0) = o.hub_version
      AND i.remote_hash IS NOT DISTINCT FROM o.remote_hash
      AND i.remote_version IS NOT DISTINCT FROM o.remote_version
-     AND i.remote_id = o.remote_id) AS "isFresh"
+     AND i.remote_id IS NOT DISTINCT FROM o.remote_id) AS "isFresh"
   FROM sync_ops o
   JOIN sync_items i ON i.tenant_id = o.tenant_id AND i.link_id = o.link_id AND i.key = o.key
   LEFT JOIN contexts c ON c.tenant_id = o.tenant_id AND c.key = o.key
@@ -376,26 +375,4 @@ async function writeHub(
     );
   });
   await writeVersions(tx, writes, batch.at);
-}
-
-/** What the hub holds at this moment; written again, it must stay gone for the reason it is gone. */
-function asItIs(
-  hub: ContextRow | null,
-  at: Date,
-): { hash: Hash | null; reason: DeleteReason | null } {
-  if (!hub || hub.deleted) return { hash: null, reason: hub?.delete_reason ?? null };
-  const isExpired = hub.expires_at !== null && hub.expires_at <= at;
-  return isExpired ? { hash: null, reason: 'ttl' } : { hash: hub.hash, reason: null };
-}
-
-/** Measures of stored bodies; the bytes stay where they are. */
-async function storedBodies(
-  tx: Transaction,
-  hashes: readonly (Hash | null)[],
-): Promise<Map<Hash, Body>> {
-  const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
-    wantedBlobs('codec, size'),
-    [[...new Set(hashes.filter((hash) => hash !== null))]],
-  );
-  return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
 }

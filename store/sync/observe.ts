@@ -402,39 +402,61 @@ function seenRecord(s: Sighting): object {
   };
 }
 
+const SCANS_MISSED = 'greatest(missing_scans, 0) + 1';
+
 /** One complete scan more did not show the item; after $3 in a row it counts as absent. */
-export const MISSED_ONCE_MORE = `missing_scans = missing_scans + 1,
-  remote_status = CASE WHEN missing_scans + 1 >= $3 THEN 'absent' ELSE remote_status END,
-  remote_hash = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_hash END,
-  remote_version = CASE WHEN missing_scans + 1 >= $3 THEN NULL ELSE remote_version END,
-  dirty = dirty OR missing_scans + 1 >= $3,
-  state = CASE WHEN state = 'quarantined' AND missing_scans + 1 >= $3 THEN 'pending' ELSE state END,
-  dirty_since = CASE WHEN missing_scans + 1 >= $3 THEN coalesce(dirty_since, now()) ELSE dirty_since END`;
+export const MISSED_ONCE_MORE = `missing_scans = ${SCANS_MISSED},
+  remote_status = CASE WHEN ${SCANS_MISSED} >= $3 THEN 'absent' ELSE remote_status END,
+  remote_hash = CASE WHEN ${SCANS_MISSED} >= $3 THEN NULL ELSE remote_hash END,
+  remote_version = CASE WHEN ${SCANS_MISSED} >= $3 THEN NULL ELSE remote_version END,
+  dirty = dirty OR ${SCANS_MISSED} >= $3,
+  state = CASE WHEN state = 'quarantined' AND ${SCANS_MISSED} >= $3 THEN 'pending' ELSE state END,
+  dirty_since = CASE WHEN ${SCANS_MISSED} >= $3 THEN coalesce(dirty_since, now()) ELSE dirty_since END`;
 
 // What was seen has missed no scan; what was not seen has missed one more. A difference of sets costs
 // the same whatever the planner thinks; `NOT IN` over 300,000 ids took more than half a minute.
+const SELECT_MISSING = `
+SELECT remote_id FROM sync_items
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
+  AND remote_status IN ('present', 'faulty')
+EXCEPT SELECT unnest($2::text[]) COLLATE "C"`;
+
 const MARK_MISSING = `
-WITH missing AS MATERIALIZED (
-  SELECT remote_id FROM sync_items
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-    AND remote_status IN ('present', 'faulty')
-  EXCEPT SELECT unnest($2::text[]) COLLATE "C"
-)
+WITH missing AS MATERIALIZED (${SELECT_MISSING})
 UPDATE sync_items i SET ${MISSED_ONCE_MORE} FROM missing m
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = m.remote_id
   AND i.remote_status IN ('present', 'faulty')
 RETURNING remote_status`;
 
+/** The items recorded on the remote that are not among those a complete scan showed. */
+export async function missingIds(
+  database: Database,
+  ref: PassRef,
+  seenIds: readonly RemoteId[],
+): Promise<RemoteId[]> {
+  const rows = await database.withTenant(ref.tenant, (tx) =>
+    tx.query<{ remote_id: RemoteId }>(SELECT_MISSING, [ref.linkId, seenIds]),
+  );
+  return rows.map((row) => row.remote_id);
+}
+
+/** Not shown, and nobody deleted it: it rests as it was last seen. */
+export const LAPSED = 'missing_scans = -1';
+
+const MARK_LAPSED = `
+UPDATE sync_items SET ${LAPSED}
+WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND remote_id = ANY($2)
+  AND remote_status IN ('present', 'faulty')`;
+
 // A scan shows a new id before it can tell that the old one is gone: the newcomer had to take the
 // spare key, and gives what was seen of it back to the item it is.
 const REUNITE = `
 WITH pairs AS (
-  SELECT o.key AS key, n.key AS spare_key FROM sync_items o JOIN sync_items n
-    ON n.tenant_id = o.tenant_id AND n.link_id = o.link_id AND starts_with(n.key, o.key || '~')
-      AND length(n.key) = length(o.key) + 9
-  WHERE o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.dirty
-    AND o.remote_status = 'absent' AND o.base_hub_hash IS NOT NULL
-    AND n.dirty AND n.remote_status = 'present' AND n.base_hub_hash IS NULL
+  SELECT o.key AS key, n.key AS spare_key FROM sync_items n JOIN sync_items o
+    ON o.tenant_id = n.tenant_id AND o.link_id = n.link_id AND o.key = left(n.key, -9)
+  WHERE n.tenant_id = current_setting('app.tenant') AND n.link_id = $1 AND n.dirty
+    AND n.key ~ '~[0-9a-f]{8}$' AND n.remote_status = 'present' AND n.base_hub_hash IS NULL
+    AND o.dirty AND o.remote_status = 'absent'
     AND NOT EXISTS (SELECT 1 FROM contexts c
       WHERE c.tenant_id = n.tenant_id AND c.key = n.key AND NOT c.deleted)
 ), spare AS (
@@ -460,7 +482,7 @@ WITH dirty AS MATERIALIZED (
     AND retry_at <= now() ORDER BY retry_at LIMIT 1
 ), back AS MATERIALIZED (
   SELECT remote_id FROM sync_items
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans > 0
+  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND missing_scans <> 0
     AND remote_status <> 'unknown' AND cardinality($2::text[]) > 0
   INTERSECT SELECT unnest($2::text[]) COLLATE "C"
 ), shown AS (
@@ -483,6 +505,8 @@ export interface ObservationEnd {
   readonly cursor: string | null;
   /** Every id a scan showed; null when only changes were listed. */
   readonly seenIds: readonly RemoteId[] | null;
+  /** Those a scan did not show though nobody deleted them; they have missed nothing. */
+  readonly lapsedIds?: readonly RemoteId[];
   readonly scansNeeded: number;
 }
 
@@ -498,13 +522,15 @@ export async function completeObservation(
 ): Promise<{ inDoubt: number; gone: number; hasWork: boolean }> {
   return withFence(database, ref, async (tx) => {
     if (end.sightings.length > 0) await keepSightings(tx, ref, end.sightings);
+    const lapsed = end.lapsedIds ?? [];
     const missing = end.seenIds
       ? await tx.query<{ remote_status: string }>(MARK_MISSING, [
           ref.linkId,
-          end.seenIds,
+          [...end.seenIds, ...lapsed],
           end.scansNeeded,
         ])
       : [];
+    if (lapsed.length > 0) await tx.query(MARK_LAPSED, [ref.linkId, lapsed]);
     const gone = missing.filter((row) => row.remote_status === 'absent').length;
     const inDoubt = missing.length - gone;
     if (gone > 0) await tx.query(REUNITE, [ref.linkId]);

@@ -2,7 +2,7 @@
  * The life of one pass over a link: begun under a new fence, recorded once it has something to do,
  * finished with its counts. A pass whose fence was taken over can settle nothing any more.
  */
-import { AppError } from '../../domain/errors.ts';
+import { AppError, MAX_RETRY_AFTER_MS } from '../../domain/errors.ts';
 import type { LinkId, RunId, TenantId } from '../../domain/ids.ts';
 import type {
   GuardTrip,
@@ -116,7 +116,7 @@ export async function beginPass(
     connectorVersion?: (connector: string) => number | null;
   },
 ): Promise<BeginResult> {
-  const lock = `SELECT state, connector, connector_version, prefix, rests_until > now() AS "isResting", ${IS_BEHIND} AS "isBehind" FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
+  const lock = `SELECT id, state, connector, connector_version, prefix, rests_until > now() AS "isResting", ${IS_BEHIND} AS "isBehind" FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
   return database.withTenantFirst<Lock, BeginResult>(tenant, lock, async (tx, [link]) => {
     if (!link) return { status: 'refused', why: 'gone' };
     const isPaused = link.state === 'paused';
@@ -130,10 +130,10 @@ export async function beginPass(
     const version = connectorVersion(link.connector);
     const wasVersion = link.connector_version;
     // What it has not seen is no longer kept: it cannot tell what was deleted, so it deletes nothing.
-    if (link.isBehind) await openEpoch(tx, linkId, link.prefix);
+    if (link.isBehind) await openEpoch(tx, link);
     // Another version may map items to other keys or bodies: what was agreed on means nothing now.
     else if (version !== null && wasVersion !== null && version !== wasVersion)
-      await openEpoch(tx, linkId, link.prefix);
+      await openEpoch(tx, link);
     const mode: PassMode = run?.isApproved ? 'approved' : (run?.mode ?? 'look');
     const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId, isAside(mode), version]);
     if (run?.id) await takeUpRun(tx, run);
@@ -154,7 +154,10 @@ export async function beginPass(
   });
 }
 
-interface Lock extends Pick<LinkRow, 'state' | 'connector' | 'connector_version' | 'prefix'> {
+interface Lock extends Pick<
+  LinkRow,
+  'id' | 'state' | 'connector' | 'connector_version' | 'prefix'
+> {
   readonly isResting: boolean | null;
   readonly isBehind: boolean | null;
 }
@@ -228,11 +231,12 @@ SELECT current_setting('app.tenant'), $1::uuid, id, 'running', $3, epoch, true, 
 WHERE tenant_id = current_setting('app.tenant') AND id = $2::uuid
 ON CONFLICT DO NOTHING`;
 
-// A parked plan waits for a person who may be away; a dry run was asked for just now.
+// A parked plan waits for a person who may be away; a dry run was asked for just now. An approved one
+// that failed may be approved again until it expires.
 const CLOSE_RUN = `
 UPDATE sync_runs SET status = $3, phases = $4, counters = $5, guard = $6, error = $7, ended_at = now(),
   expires_at = CASE $3 WHEN 'parked' THEN now() + interval '7 days'
-    WHEN 'planned' THEN now() + interval '1 day' END
+    WHEN 'planned' THEN now() + interval '1 day' WHEN 'failed' THEN expires_at END
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 const FINISH_ASIDE = `
@@ -283,7 +287,8 @@ export async function finishPass(database: Database, ref: PassRef, end: PassEnd)
     ];
     if (isAside(end.mode)) await tx.query(FINISH_ASIDE, closing);
     else {
-      const retryAfterMs = end.error?.retryAfterMs ?? null;
+      const told = end.error?.retryAfterMs;
+      const retryAfterMs = told === undefined ? null : Math.min(told, MAX_RETRY_AFTER_MS);
       await tx.query(FINISH, [...closing, retryAfterMs, end.isNotable, end.mode]);
     }
   });

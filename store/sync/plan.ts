@@ -36,7 +36,7 @@ export interface DirtyItem {
 
 // Without a base nothing may be agreed on by what a scan has just not shown: it would be deleted next.
 const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status IN ('present', 'absent') AND state <> 'excluded'
-  AND (base_hub_hash IS NOT NULL OR remote_status = 'absent' OR missing_scans = 0)`;
+  AND (base_hub_hash IS NOT NULL OR remote_status = 'absent' OR missing_scans <= 0)`;
 
 // Two halves, so that each has its index: a quiet link of any size is read in no time. The second is
 // taken in the order of its own, or the planner reads the rest of the link by key for each page.

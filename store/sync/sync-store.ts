@@ -6,6 +6,7 @@ import { claimOps, openIntents, settleOps, type Settled } from './execute.ts';
 import {
   completeObservation,
   knownRemotes,
+  missingIds,
   nameItems,
   namelessItems,
   observeHub,
@@ -55,6 +56,7 @@ export function createSyncStore(database: Database, told: Told) {
     knownRemotes: bind(knownRemotes),
     recordSightings: bind(recordSightings),
     completeObservation: bind(completeObservation),
+    missingIds: bind(missingIds),
     agreedDigests: bind(agreedDigests),
     itemsInBuckets: bind(itemsInBuckets),
     markDoubted: bind(markDoubted),

@@ -96,6 +96,12 @@ describe('GET /metrics', () => {
     expect(await get({ ...far, authorization: 'Bearer writer' })).toBe(403);
     expect(await get({ ...far, authorization: 'Bearer reader' })).toBe(200);
     expect(asked).toEqual([null, 'acme']);
+    // Scrapes in quick succession share an answer, each tenant its own.
+    for (let nth = 0; nth < 3; nth += 1) {
+      expect(await get({ ...far, authorization: 'Bearer reader' })).toBe(200);
+      expect(await get({})).toBe(200);
+    }
+    expect(asked).toEqual([null, 'acme']);
     await server.stop(1000);
   });
 });

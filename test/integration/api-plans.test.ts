@@ -35,7 +35,7 @@ describe('bad input to the calls about plans', () => {
     ['GET /api/sync/plans/nope', undefined, 404, 'PLAN_NOT_FOUND'],
     [`GET /api/sync/plans/${UNKNOWN}`, undefined, 404, 'PLAN_NOT_FOUND'],
     [`GET /api/sync/plans/${UNKNOWN}?limit=0`, undefined, 400, 'VALIDATION'],
-    [`GET /api/sync/plans/${UNKNOWN}?limit=10001`, undefined, 400, 'VALIDATION'],
+    [`GET /api/sync/plans/${UNKNOWN}?limit=1001`, undefined, 400, 'VALIDATION'],
     [`GET /api/sync/plans/${UNKNOWN}?diff=yes`, undefined, 400, 'VALIDATION'],
     [`GET /api/sync/plans/${UNKNOWN}?foo=1`, undefined, 400, 'VALIDATION'],
     [`GET /api/sync/runs/${UNKNOWN}/ops?diff=1`, undefined, 400, 'VALIDATION'],

@@ -135,6 +135,17 @@ export function createWorld(deps: WorldDeps): World {
     }
   }
 
+  /** Keeps one version of each context: what a person decided against was in older ones. */
+  async function collect(): Promise<void> {
+    for (const who of decided) {
+      const kept = (await hubValue(who))?.observations ?? [];
+      for (const [fact, owner] of written) {
+        if (owner === who && !kept.includes(fact)) written.delete(fact);
+      }
+    }
+    await engine.store.retention.collect(CALLER.tenant, AT_ONCE);
+  }
+
   async function take(step: Step): Promise<void> {
     switch (step.do) {
       case 'edit':
@@ -147,8 +158,7 @@ export function createWorld(deps: WorldDeps): World {
         await engine.pass(link);
         return;
       case 'collect':
-        await engine.store.retention.collect(CALLER.tenant, AT_ONCE);
-        return;
+        return collect();
       case 'faulty-pass':
         for (const fault of step.faults) remote.inject(fault);
         await engine.pass(link);
@@ -200,12 +210,13 @@ export function createWorld(deps: WorldDeps): World {
   /** Back-offs are over at once here; what the engine does between them is not the matter. */
   async function settleDown(): Promise<void> {
     for (let nth = 0, quiet = 0; nth < 20; nth += 1) {
-      await engine.database.withTenant(CALLER.tenant, (tx) =>
-        tx.query(
+      await engine.database.withTenant(CALLER.tenant, async (tx) => {
+        await tx.query(
           'UPDATE sync_items SET retry_at = now() WHERE link_id = $1 AND retry_at IS NOT NULL',
           [link.id],
-        ),
-      );
+        );
+        await tx.query('UPDATE sync_links SET rests_until = NULL WHERE id = $1', [link.id]);
+      });
       const writes = remote.counters.writes;
       const { status, counters, inDoubt, heldBack } = await engine.pass(link);
       if (heldBack) nth -= 1;

@@ -1,4 +1,5 @@
-/** Dry runs and undo as the workflow conducts them. */
+/** Dry runs, approved plans and undo as the workflow conducts them. */
+import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Begun, PassToken } from '../../activities/contract.ts';
 import type { LinkRef } from '../../store/contract.ts';
@@ -58,6 +59,43 @@ describe('a dry run', () => {
     await link.wake('dry run');
     await link.called('settle', 2);
     expect(link.outcomes().map(({ status }) => status)).toEqual(['planned', 'settled']);
+  });
+});
+
+describe('an approved plan', () => {
+  it('is carried out after a look, plans nothing, and a pass follows for the rest', async () => {
+    let looks = 0;
+    const link = worker.link({
+      begin: firstOf({ mode: 'approved' }),
+      observe: async () => ((looks += 1) === 1 ? CHANGED : QUIET),
+      execute: async (pass) => ({ ...EXECUTED, applied: 2, fence: pass.fence }),
+    });
+    await link.wake('approved');
+    await link.called('settle', 2);
+    expect(link.calls.map(([name]) => name)).toEqual([
+      'begin',
+      'observe',
+      'execute',
+      'settle',
+      'begin',
+      'observe',
+      'settle',
+    ]);
+  });
+
+  it('is not carried out when the look fails', async () => {
+    const link = worker.link({
+      begin: firstOf({ mode: 'approved' }),
+      observe: async () => {
+        throw ApplicationFailure.create({ type: 'CONNECTOR_UNREACHABLE', nonRetryable: true });
+      },
+    });
+    await link.wake('approved');
+    await link.called('settle', 1);
+    expect(link.outcomes()).toMatchObject([
+      { status: 'failed', error: { code: 'CONNECTOR_UNREACHABLE' } },
+    ]);
+    expect(link.calls.map(([name]) => name)).toEqual(['begin', 'observe', 'settle']);
   });
 });
 

@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createFakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
 import type { ContextKey } from '../../../domain/ids.ts';
 import { canonicalMemory, type Memory } from '../../../domain/item.ts';
 import type { Json } from '../../../domain/json.ts';
 import type { Link } from '../../../domain/link.ts';
-import { CALLER } from '../../support/engine.ts';
+import type { RetentionPolicy } from '../../../store/contract.ts';
+import { CALLER, TENANT } from '../../support/engine.ts';
 import { createRandom } from '../../support/random.ts';
 import { startHubNode, type HubNode } from '../../support/hub-node.ts';
 import { startLossyProxy } from '../../support/lossy-proxy.ts';
@@ -17,6 +18,17 @@ interface Linked {
   readonly node: HubNode;
   readonly link: Link;
 }
+
+/** Everything that may go goes at once, seen by links or not. */
+const AT_ONCE: RetentionPolicy = {
+  keepDeletedMs: 0,
+  horizonMs: 0,
+  maxVersions: 1,
+  keepRunsMs: 0,
+  keepRunsPerLink: 0,
+  keepAuditMs: 0,
+  blobGraceMs: 0,
+};
 
 let nodes: [HubNode, HubNode, HubNode];
 const local = createFakeRemote({ grade: 'C', kinds: ['memory'] });
@@ -228,6 +240,78 @@ describe('a link to another hub', () => {
     expect(await everywhere(key, [a, b])).toEqual([{ v: 1 }, undefined]);
   });
 
+  async function audited(node: HubNode, link: Link) {
+    await node.engine.store.audits.request(CALLER, link.id);
+    await allShown();
+    const { status } = await node.engine.drain(link);
+    expect(status).toBe('settled');
+    return (await node.engine.store.links.status(CALLER, link.id)).proof;
+  }
+  const runOut = (node: HubNode, key: string) =>
+    node.engine.store.contexts.delete(CALLER, { key: key as ContextKey, reason: 'ttl' });
+  const sql = (node: HubNode, text: string, values: unknown[]) =>
+    node.engine.database.withTenant(TENANT, (tx) => tx.query(text, values));
+
+  it('keeps through an audit what ran out there, swept or not, and counts it apart', async () => {
+    const { a, b, prefix, link, links } = await pair();
+    const keys = ['swept', 'unswept', 'kept'].map((tail) => prefix + tail);
+    for (const key of keys) await b.put(key, { v: 1 });
+    await untilQuiet(links);
+    await runOut(b, keys[0]!);
+    await sql(b, `UPDATE contexts SET expires_at = now() - interval '1 s' WHERE key = $1`, [
+      keys[1],
+    ]);
+    const resting = { isEqual: true, items: 1, expired: 2, unequal: 0 };
+    expect(await audited(a, link)).toMatchObject(resting);
+    expect(await audited(a, link)).toMatchObject(resting);
+    for (const key of keys) expect(await a.get(key), key).toEqual({ v: 1 });
+    await b.put(keys[0]!, { v: 2 });
+    await untilQuiet(links);
+    expect(await a.get(keys[0]!)).toEqual({ v: 2 });
+    expect(await audited(a, link)).toMatchObject({ items: 2, expired: 1, unequal: 0 });
+    await b.remove(keys[0]!);
+    await untilQuiet(links);
+    expect(await everywhere(keys[0]!, [a, b])).toEqual([undefined, undefined]);
+  });
+
+  it('sends an edit of what ran out there as a new context, whatever the strategy', async () => {
+    const { a, b, prefix, link, links } = await pair({ strategy: 'prefer-remote' });
+    const key = `${prefix}short`;
+    await b.put(key, { v: 1 });
+    await b.put(`${prefix}other`, 1);
+    await untilQuiet(links);
+    await runOut(b, key);
+    await audited(a, link);
+    expect(await a.get(key)).toEqual({ v: 1 });
+    await a.put(key, { v: 2 });
+    await untilQuiet(links);
+    expect(await everywhere(key, [a, b])).toEqual([{ v: 2 }, { v: 2 }]);
+    expect(await audited(a, link)).toMatchObject({ items: 2, expired: 0, unequal: 0 });
+  });
+
+  it('deletes after a feed that broke off what was deleted there, and nothing else', async () => {
+    const { a, b, prefix, link, links } = await pair();
+    const [short, deleted, lost, kept] = ['short', 'deleted', 'lost', 'kept'].map(
+      (tail) => prefix + tail,
+    ) as [string, string, string, string];
+    for (const key of [short, deleted, lost, kept]) await b.put(key, { v: 1 });
+    await untilQuiet(links);
+    await runOut(b, short);
+    await b.remove(deleted);
+    for (const table of ['contexts', 'context_versions'])
+      await sql(b, `DELETE FROM ${table} WHERE key = $1`, [lost]);
+    await b.put(`${prefix}new`, { v: 1 });
+    await allShown();
+    await b.engine.store.retention.collect(TENANT, AT_ONCE);
+    await untilQuiet(links);
+    expect(await everywhere(short, [a, b])).toEqual([{ v: 1 }, undefined]);
+    expect(await everywhere(deleted, [a, b])).toEqual([undefined, undefined]);
+    expect(await everywhere(lost, [a, b])).toEqual([{ v: 1 }, undefined]);
+    expect(await everywhere(`${prefix}new`, [a, b])).toEqual([{ v: 1 }, { v: 1 }]);
+    expect(await audited(a, link)).toMatchObject({ isEqual: true, items: 2, expired: 2 });
+    await expectSilence(links);
+  });
+
   it('goes through a prefix of its own on the other side', async () => {
     const [a, b] = nodes;
     const [here, there] = [freshPrefix(), freshPrefix()];
@@ -261,6 +345,72 @@ describe('a link to another hub', () => {
     await untilQuiet([{ node: a, link: back }]);
     expect(await everywhere(`${old}z`, [a, b])).toEqual([1, 1]);
     expect(await b.get(`${next}y`)).toEqual({ at: 'next, here' });
+  });
+
+  describe.each([
+    ['wider', 'sub/', ''],
+    ['narrower', '', 'sub/'],
+  ])('whose prefix becomes %s', (_, from, to) => {
+    async function overlapping() {
+      const [a, b] = nodes;
+      const root = freshPrefix();
+      const link = await a.linkTo(b.url, { scope: { prefix: root + from } });
+      return { a, b, root, link };
+    }
+    const widths = { outer: 'x', inner: 'sub/x', innermost: 'sub/sub/x' };
+
+    it('keeps every item what it is: none is taken for one of another key', async () => {
+      const { a, b, root, link } = await overlapping();
+      for (const [name, tail] of Object.entries(widths)) {
+        await b.put(root + tail, { is: name });
+        await a.put(root + tail.replace('x', 'y'), { is: name });
+      }
+      await untilQuiet([{ node: a, link }]);
+      await b.put(`${root}sub/x`, { is: 'inner', edited: true });
+      const scope = { prefix: root + to };
+      const moved = await a.engine.store.links.patch(CALLER, link.id, { scope });
+      await untilQuiet([{ node: a, link: moved }]);
+      const isSeen = (tail: string) => from === '' || tail.startsWith(to);
+      for (const [name, tail] of Object.entries(widths)) {
+        const edited = name === 'inner';
+        const value = { is: name, ...(edited ? { edited } : {}) };
+        expect(await b.get(root + tail), tail).toEqual(value);
+        const isStale = edited && !isSeen(tail);
+        expect(await a.get(root + tail), tail).toEqual(isStale ? { is: name } : value);
+        const key = root + tail.replace('x', 'y');
+        expect(await everywhere(key, [a, b]), key).toEqual(Array(2).fill({ is: name }));
+      }
+      for (const node of [a, b]) {
+        const { items } = await node.engine.store.contexts.list(CALLER, { prefix: root, limit: 9 });
+        expect(items).toHaveLength(6);
+      }
+      await expectSilence([{ node: a, link: moved }]);
+    });
+
+    it('forgets the writes under way: none of them reaches an item of another key', async () => {
+      const { a, b, root, link } = await overlapping();
+      for (const tail of Object.values(widths)) await a.put(root + tail, { at: tail });
+      for (const tail of Object.values(widths)) await b.put(root + tail, { at: tail });
+      await untilQuiet([{ node: a, link }]);
+      await a.remove(`${root}sub/x`);
+      await allShown();
+      const call = globalThis.fetch;
+      const broken = vi.spyOn(globalThis, 'fetch').mockImplementation((to, init) => {
+        const isWrite = init?.method !== undefined && init.method !== 'GET';
+        return isWrite ? Promise.reject(new TypeError('cut off')) : call(to, init);
+      });
+      expect(await a.engine.pass(link)).toMatchObject({ status: 'failed' });
+      broken.mockRestore();
+      const scope = { prefix: root + to };
+      const moved = await a.engine.store.links.patch(CALLER, link.id, { scope });
+      await untilQuiet([{ node: a, link: moved }]);
+      for (const tail of Object.values(widths)) {
+        expect(await b.get(root + tail), tail).toEqual({ at: tail });
+      }
+      expect(await a.get(`${root}x`)).toEqual({ at: 'x' });
+      expect(await a.get(`${root}sub/sub/x`)).toEqual({ at: 'sub/sub/x' });
+      await expectSilence([{ node: a, link: moved }]);
+    });
   });
 
   it('brings a local memory to the other hub and back', async () => {

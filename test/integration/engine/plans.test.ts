@@ -140,6 +140,45 @@ describe.each(['A', 'B', 'C'] as const)('plans of a link with a grade-%s remote'
       expect(made.remote.get('Carol')).toEqual(memory('Carol', ['since']));
     });
 
+    it('looks at the remote first: what came back since the plan was parked is not deleted', async () => {
+      const made = await agreed(['Alice', 'Bob', 'Carol']);
+      for (const name of ['Alice', 'Bob', 'Carol']) made.remote.remove(name);
+      expect(await made.sync()).toMatchObject({ status: 'parked' });
+      const plan = await made.last();
+      for (const name of ['Alice', 'Bob']) made.remote.put(memory(name));
+      made.remote.put(memory('New'));
+      const run = await made.approve(plan.id);
+      expect(run).toMatchObject({ status: 'settled', counters: { applied: 1, deletedHub: 1 } });
+      expect(run.dropped.map(({ key }) => key).sort()).toEqual([made.at('alice'), made.at('bob')]);
+      expect(Object.keys((await made.sides()).hub).sort()).toEqual(['alice', 'bob'].map(made.at));
+      await made.sync();
+      const { hub, remote } = await made.sides();
+      expect(Object.keys(hub).sort()).toEqual(['alice', 'bob', 'new'].map(made.at));
+      expect(Object.keys(remote)).toEqual(['Alice', 'Bob', 'New']);
+    });
+
+    it('while the remote is out fails, does nothing, and may be given again', async () => {
+      const made = await agreed(['Alice', 'Bob']);
+      for (const name of ['Alice', 'Bob']) made.remote.remove(name);
+      expect(await made.sync()).toMatchObject({ status: 'parked' });
+      const plan = await made.last();
+      made.remote.inject({ on: 'observe', kind: 'unreachable', times: 10 });
+      const failed = await made.approve(plan.id);
+      made.remote.clearFaults();
+      expect(failed).toMatchObject({
+        status: 'failed',
+        error: { code: 'CONNECTOR_UNREACHABLE' },
+        expiresAt: plan.expiresAt,
+      });
+      expect(Object.keys((await made.sides()).hub)).toHaveLength(2);
+      const run = await made.approve(plan.id);
+      expect(run).toMatchObject({ status: 'settled', error: null, counters: { deletedHub: 2 } });
+      expect(Object.keys((await made.sides()).hub)).toEqual([]);
+      expect(await codeOf(engine.store.runs.approve(CALLER, plan.id))).toBe(
+        'PLAN_ALREADY_EXECUTED',
+      );
+    });
+
     it('of a plan another run has done meanwhile does nothing again', async () => {
       const made = await agreed(['Alice']);
       await made.put('alice', memory('Alice', ['new']));

@@ -64,6 +64,48 @@ it('ends the pass, makes the link rest as long as was asked, and lets no hint in
   await close();
 });
 
+it('leaves a remote that asks for ages alone for an hour', async () => {
+  const remote = createFakeRemote({ grade: 'B' });
+  remotes.set('ages', remote);
+  const link = await engine.addLink('fake', { remote: 'ages' }, { scope: { prefix: 'ages/' } });
+  await engine.drain(link);
+  const { pass, close } = passes();
+  remote.inject({ on: 'observe', kind: 'rate-limited', retryAfterMs: 1e17 });
+  expect(await pass(link)).toMatchObject({
+    outcome: { error: { code: 'RATE_LIMITED', retryAfterMs: 3_600_000 } },
+  });
+  await expectRestOfAnHour(link);
+  await close();
+});
+
+it('one senseless rest keeps no other link of the batch from resting', async () => {
+  const links = await Promise.all(
+    [1, 2].map((nth) =>
+      engine.addLink('fake', { remote: 'first' }, { scope: { prefix: `rest${nth}/` } }),
+    ),
+  );
+  const { sweeps } = engine.store;
+  await engine.database.withTenant(TENANT, (tx) =>
+    tx.query(`UPDATE sync_links SET next_due_at = now(), live_until = NULL`),
+  );
+  const taken = await sweeps.takeDueLinks({ limit: 100, maxLive: 100 });
+  const rests = links.map(({ id }) => taken.find(({ linkId }) => linkId === id)!);
+  await sweeps.restLinks([
+    { due: rests[0]!, maxMs: 1_000, heldMs: 1e17 },
+    { due: rests[1]!, maxMs: 1_000 },
+  ]);
+  await expectRestOfAnHour(links[0]!);
+  const { nextRunAt } = await engine.store.links.status(CALLER, links[1]!.id);
+  expect(Date.parse(nextRunAt!) - Date.now()).toBeLessThan(60_000);
+});
+
+async function expectRestOfAnHour(link: Link): Promise<void> {
+  const { nextRunAt } = await engine.store.links.status(CALLER, link.id);
+  const restMs = Date.parse(nextRunAt!) - Date.now();
+  expect(restMs).toBeGreaterThan(3_590_000);
+  expect(restMs).toBeLessThanOrEqual(3_600_000 * 1.1);
+}
+
 it('what was held back is done once the rest is over', async () => {
   const remote = createFakeRemote({ grade: 'B' });
   remotes.set('later', remote);

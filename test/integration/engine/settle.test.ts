@@ -98,6 +98,14 @@ describe('settling', () => {
     expect(claimed.stale).toBe(cases.length - fresh.length);
     expect(fresh.length).toBeGreaterThan(10);
     expect(claimed.stale).toBeGreaterThan(10);
+    const states = await engine.database.withTenant(TENANT, (tx) =>
+      tx.query<{ key: ContextKey }>(
+        `SELECT key FROM sync_ops WHERE run_id = $1 AND state = 'stale' ORDER BY seq`,
+        [ref.runId],
+      ),
+    );
+    const stale = cases.flatMap(({ op, now }, at) => (isStillFresh(op, now) ? [] : [keyOf(at)]));
+    expect(states.map((row) => row.key)).toEqual(stale);
   });
 });
 
@@ -110,10 +118,12 @@ const hash = fc.constantFrom<Hash | null>(null, hashText('a'), hashText('b'));
 const version = fc.constantFrom<string | null>(null, '1', '2');
 const name = fc.constantFrom('n', 'm');
 
-/** Half of the cases differ nowhere; the rest wherever chance has it. */
+/** Half of the cases differ nowhere but in a name that may be lost; the rest wherever chance has it. */
 const freshCase: fc.Arbitrary<FreshCase> = fc
   .record({
     isSame: fc.boolean(),
+    isNameless: fc.boolean(),
+    side: fc.constantFrom('hub', 'remote', 'both'),
     op: fc.record({
       hubVersion: fc.nat(2),
       remoteId: name,
@@ -127,18 +137,21 @@ const freshCase: fc.Arbitrary<FreshCase> = fc
       remoteHash: hash,
     }),
   })
-  .map(({ isSame, op, now }) => ({
+  .map(({ isSame, isNameless, side, op, now }) => ({
     op: {
       ...op,
       remoteId: op.remoteId as RemoteId,
       action: 'update',
-      side: 'remote',
+      side,
       hubHash: hashText('h'),
       hubAfter: null,
       remoteAfter: null,
       baseRemoteHash: null,
     },
-    now: { ...(isSame ? op : now), remoteId: (isSame ? op : now).remoteId as RemoteId },
+    now: {
+      ...(isSame ? op : now),
+      remoteId: isNameless ? null : ((isSame ? op : now).remoteId as RemoteId),
+    },
   }));
 
 const keyOf = (at: number): ContextKey => `fresh/${String(at).padStart(4, '0')}` as ContextKey;
@@ -152,7 +165,7 @@ async function insertItems(
 ): Promise<void> {
   const rows = cases.map(({ now }, at) => ({
     key: keyOf(at),
-    remote_id: nameOf(now.remoteId, at),
+    remote_id: now.remoteId && nameOf(now.remoteId, at),
     status: now.remoteHash ? 'present' : 'absent',
     hash: now.remoteHash,
     version: now.remoteVersion,

@@ -105,6 +105,82 @@ describe('patching a link', () => {
   });
 });
 
+describe('patching a link to an overlapping scope', () => {
+  it.each([
+    ['wider', (prefix: string) => prefix.slice(0, -1)],
+    ['narrower', (prefix: string) => `${prefix}b`],
+  ])('that is %s copies and deletes nothing that stays in it', async (_, change) => {
+    const { remote, link, prefix, sync, keys } = await linked.add(['Ann', 'bob', '7']);
+    await sync();
+    const before = remote.all();
+    const scope = { prefix: change(prefix) };
+    await links().patch(CALLER, link.id, { scope });
+    await sync();
+    expect(remote.all()).toEqual(before);
+    expect(await keys()).toEqual(
+      expect.arrayContaining([`${prefix}ann`, `${prefix}bob~a`, `${prefix}7`]),
+    );
+    remote.put({ ...memory('bob'), type: 'edited' });
+    await sync();
+    const seen = await linked.engine.store.contexts.get(CALLER, asKey(`${prefix}bob~a`));
+    expect(seen?.data).toEqual({ ...memory('bob'), type: 'edited' });
+  });
+
+  it('does not finish a write that was under way in the old one', async () => {
+    const { remote, link, prefix, sync } = await linked.add(['Ann', 'Bob']);
+    await sync();
+    await linked.engine.store.contexts.delete(CALLER, { key: asKey(`${prefix}ann`) });
+    remote.hooks.beforeCall = ({ method }) => {
+      if (method === 'apply') throw new Error('cut off');
+    };
+    await expect(sync()).rejects.toThrow('cut off');
+    remote.hooks.beforeCall = undefined;
+    await links().patch(CALLER, link.id, { scope: { prefix: `${prefix}sub/` } });
+    expect(await sync()).toMatchObject({ status: 'settled', counters: { deletedRemote: 0 } });
+    expect(remote.get('Ann')).toEqual(memory('Ann'));
+    const [excluded] = await linked.engine.database.withTenant(CALLER.tenant, (tx) =>
+      tx.query('SELECT state, remote_id FROM sync_items WHERE link_id = $1 AND key = $2', [
+        link.id,
+        `${prefix}ann`,
+      ]),
+    );
+    expect(excluded).toEqual({ state: 'excluded', remote_id: null });
+  });
+
+  it.each(['still in scope', 'out of scope'])(
+    'keeps in history what such a write overwrote, %s',
+    async (where) => {
+      const { remote, link, prefix, sync } = await linked.add(['Ann'], { strategy: 'latest' });
+      await sync();
+      const key = asKey(`${prefix}ann`);
+      const typed = (type: string) => ({ ...memory('Ann'), type });
+      remote.put(typed('from the remote'));
+      const options = { kind: 'memory', ttl: null };
+      await linked.engine.store.contexts.store(CALLER, {
+        key,
+        data: typed('from the hub'),
+        options,
+      });
+      remote.hooks.afterCall = ({ method }) => {
+        if (method === 'apply') throw new Error('cut off');
+      };
+      await expect(sync()).rejects.toThrow('cut off');
+      remote.hooks.afterCall = undefined;
+      expect(remote.get('Ann')).toEqual(typed('from the hub'));
+      const next = where === 'out of scope' ? `${prefix}sub/` : prefix.slice(0, -1);
+      await links().patch(CALLER, link.id, { scope: { prefix: next } });
+      await sync();
+      const { contexts } = linked.engine.store;
+      const { items } = await contexts.versions(CALLER, { key, limit: 10 });
+      const bodies = await Promise.all(
+        items.map(async ({ version }) => (await contexts.get(CALLER, key, version))?.data),
+      );
+      expect(bodies[0]).toEqual(typed('from the hub'));
+      expect(bodies).toContainEqual(typed('from the remote'));
+    },
+  );
+});
+
 describe('resetting a link', () => {
   it('forgets every base: what one side deleted meanwhile comes back, and nothing is deleted', async () => {
     const { remote, link, prefix, sync, keys } = await linked.add(['Ann', 'Bob']);

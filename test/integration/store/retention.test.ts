@@ -118,15 +118,25 @@ describe('the change feed', () => {
 });
 
 describe('tombstones', () => {
-  it('go with their history once their change is gone; the key is then free', async () => {
+  it('lose their history once their change is gone, never their number and reason', async () => {
     await put(under, CALLER, 'a', 1);
     await remove('a');
     await put(under, CALLER, 'z', 1);
     expect(await collect()).toMatchObject({ contexts: 0 });
     await age(8);
     expect(await collect()).toMatchObject({ changes: 2, contexts: 1 });
-    expect(await rows(`context_versions WHERE key = 'a'`)).toBe(0);
-    expect((await put(under, CALLER, 'a', 2)).envelope.version).toBe(1);
+    expect(await collect()).toMatchObject({ changes: 0, contexts: 0 });
+    expect(await codeOf(remove('a'))).toBe('CONTEXT_NOT_FOUND');
+    expect(await under.store.contexts.get(CALLER, asKey('a'))).toBeNull();
+    expect(await under.store.contexts.get(CALLER, asKey('a'), 1)).toBeNull();
+    const history = await under.store.contexts.versions(CALLER, { key: asKey('a'), limit: 10 });
+    expect(history.items).toMatchObject([{ version: 2, changeType: 'delete', reason: 'user' }]);
+    const again = await under.store.contexts.store(CALLER, {
+      key: asKey('a'),
+      data: 2,
+      options: { ifVersion: 0 },
+    });
+    expect(again).toMatchObject({ created: true, envelope: { version: 3 } });
   });
 
   it('stay while a link holds a base of the key, or its item is not at rest', async () => {
@@ -310,6 +320,24 @@ describe('runs', () => {
   });
 });
 
+describe('a run that another is to undo', () => {
+  it('stays until the undo is over', async () => {
+    const link = await aLink(null);
+    const [undone, undo] = [randomUUID(), randomUUID()];
+    await under.admin(
+      `INSERT INTO sync_runs (tenant_id, id, link_id, status, mode, undoes, trigger, epoch, begun, started_at, ended_at)
+       VALUES ('default', $1, $3, 'settled', 'look', NULL, 't', 1, true, now() - interval '41 days', now() - interval '40 days'),
+         ('default', $2, $3, 'running', 'undo', $1, 't', 1, false, now(), NULL)`,
+      [undone, undo, link.id],
+    );
+    expect(await collect({ keepRunsPerLink: 0 })).toMatchObject({ runs: 0 });
+    await under.admin(`UPDATE sync_runs SET status = 'settled', ended_at = now() WHERE id = $1`, [
+      undo,
+    ]);
+    expect(await collect({ keepRunsPerLink: 0 })).toMatchObject({ runs: 1 });
+  });
+});
+
 describe('another tenant', () => {
   it('is not touched', async () => {
     const other = await under.addTenant(`other-${randomUUID().slice(0, 8)}`);
@@ -321,7 +349,7 @@ describe('another tenant', () => {
     await age(40);
     await under.store.retention.collect(TENANT, POLICY);
     const left = await under.admin<{ tenant: string }>(
-      `SELECT DISTINCT tenant_id AS tenant FROM contexts WHERE key = 'a'`,
+      `SELECT DISTINCT tenant_id AS tenant FROM context_versions WHERE key = 'a' AND version = 1`,
     );
     expect(left).toEqual([{ tenant: other.tenant }]);
     expect(await under.store.retention.tenants()).toContain(other.tenant);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Link } from '../../../domain/link.ts';
+import { readOps } from '../../../store/run-ops.ts';
 import { CALLER } from '../../support/engine.ts';
 import { openLinkedRemotes, type LinkedRemotes } from './linked-remotes.ts';
 import { asKey, codeOf } from './store-under-test.ts';
@@ -99,6 +100,27 @@ describe('a parked plan', () => {
     expect(await sync()).toMatchObject({ status: 'settled', counters: { deletedHub: 15 } });
     expect(await codeOf(runs.approve(CALLER, planId))).toBe('PLAN_ALREADY_EXECUTED');
     expect(await keys()).toHaveLength(5);
+  });
+
+  it('shows no more bodies at once than a page has room for, and each of them on some page', async () => {
+    const { planId } = await parked();
+    const page = (after: number, maxBytes: number) =>
+      linked.engine.database.withTenant(CALLER.tenant, (tx) =>
+        readOps(tx, planId, { after, limit: 10, maxBytes }),
+      );
+    const all = await page(0, 1_000_000);
+    expect(all.items.some(({ isCut }) => isCut)).toBe(false);
+    const bytes = all.items.map(({ before }) => JSON.stringify(before).length);
+    const room = bytes[0]! + bytes[1]! + bytes[2]!;
+    const cut = await page(0, room);
+    expect(cut.nextCursor).toBe(all.nextCursor);
+    expect(cut.items.slice(0, 3)).toEqual(all.items.slice(0, 3));
+    expect(cut.items.slice(3)).toEqual(
+      all.items.slice(3).map((op) => ({ ...op, before: null, after: null, isCut: true })),
+    );
+    const [first, second] = (await page(3, 1)).items;
+    expect(first).toEqual(all.items[3]);
+    expect(second).toMatchObject({ key: all.items[4]!.key, before: null, isCut: true });
   });
 
   it('drops what changed while it waited, and says so', async () => {

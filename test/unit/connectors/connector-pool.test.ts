@@ -64,7 +64,8 @@ function under(options: { maxOpen?: number; idleMs?: number } = {}) {
   };
   const limiter = createRateLimiter({
     clock,
-    wait: async (ms) => {
+    wait: async (ms, signal) => {
+      signal?.throwIfAborted();
       state.waited.push(ms);
       state.now += ms;
     },
@@ -178,6 +179,21 @@ describe('the connector pool', () => {
     expect(state.waited).toEqual([500, 500]);
     await (await pool.get(TENANT, link({ ...config, apiKey: 'another' }))).observe(ALL);
     expect(state.waited).toHaveLength(2);
+    await pool.close();
+  });
+
+  it('no tenant has its calls counted against another, and a call that waits can be called off', async () => {
+    const { pool, remote, state } = under();
+    const config = { url: 'https://busy.example/mcp', rateLimit: { requests: 1, perMs: 1_000 } };
+    const ours = await pool.get(TENANT, link(config));
+    await ours.observe(ALL);
+    await (await pool.get('other' as TenantId, link(config))).observe(ALL);
+    expect(state.waited).toEqual([]);
+    const { calls } = remote.counters;
+    const signal = AbortSignal.abort();
+    await expect(ours.observe({ ...ALL, signal })).rejects.toThrow('aborted');
+    await expect(ours.read([], signal)).rejects.toThrow('aborted');
+    expect(remote.counters.calls).toBe(calls);
     await pool.close();
   });
 

@@ -9,13 +9,18 @@ import {
   type RateLimit,
 } from '../../../connectors/rate-limit.ts';
 import { AppError } from '../../../domain/errors.ts';
+import type { TenantId } from '../../../domain/ids.ts';
+
+const OURS = 'ours' as TenantId;
+const THEIRS = 'theirs' as TenantId;
 
 /** A clock that moves when somebody waits, to the end of the wait. */
 function timeline(maxWaitMs?: number) {
   const state = { now: 1_000_000, waited: [] as number[] };
   const limiter = createRateLimiter({
     clock: { now: () => state.now },
-    wait: async (ms) => {
+    wait: async (ms, signal) => {
+      signal?.throwIfAborted();
       state.waited.push(ms);
       state.now += ms;
     },
@@ -38,7 +43,7 @@ async function faultOf(promise: Promise<unknown>): Promise<AppError> {
 describe('a token bucket', () => {
   it('lets a burst through, then one call per token', async () => {
     const { state, limiter } = timeline();
-    const bucket = limiter.bucket('a', TEN_A_SECOND);
+    const bucket = limiter.bucket(OURS, 'a', TEN_A_SECOND);
     for (let nth = 0; nth < 10; nth += 1) await bucket.take();
     expect(state.waited).toEqual([]);
     for (let nth = 0; nth < 3; nth += 1) await bucket.take();
@@ -53,7 +58,7 @@ describe('a token bucket', () => {
         fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 80 }),
         async (requests, perMs, pauses) => {
           const { state, limiter } = timeline(1e9);
-          const bucket = limiter.bucket('a', { requests, perMs });
+          const bucket = limiter.bucket(OURS, 'a', { requests, perMs });
           const calls: number[] = [];
           for (const pause of pauses) {
             state.now += pause;
@@ -74,16 +79,16 @@ describe('a token bucket', () => {
   it('is one for all who use its name, and another for another name', async () => {
     const { state, limiter } = timeline();
     const limit = { requests: 1, perMs: 100 };
-    await limiter.bucket('a', limit).take();
-    await limiter.bucket('b', limit).take();
+    await limiter.bucket(OURS, 'a', limit).take();
+    await limiter.bucket(OURS, 'b', limit).take();
     expect(state.waited).toEqual([]);
-    await limiter.bucket('a', limit).take();
+    await limiter.bucket(OURS, 'a', limit).take();
     expect(state.waited).toEqual([100]);
   });
 
   it('does not keep a worker waiting for long: the pass ends and says when to come back', async () => {
     const { state, limiter } = timeline();
-    const bucket = limiter.bucket('a', TEN_A_SECOND);
+    const bucket = limiter.bucket(OURS, 'a', TEN_A_SECOND);
     bucket.hold(60_000);
     const fault = await faultOf(bucket.take());
     expect([fault.code, fault.retryable, fault.extra]).toEqual([
@@ -99,17 +104,65 @@ describe('a token bucket', () => {
     expect(state.waited.map(Math.round)).toEqual([100]);
   });
 
-  it('waits for its own next token even where that is slow, or nothing would ever get done', async () => {
+  it('is not shared by tenants: nobody spends or sets the tokens of another', async () => {
     const { state, limiter } = timeline();
-    const bucket = limiter.bucket('a', { requests: 1, perMs: 20_000 });
+    const slow = { requests: 1, perMs: 4_000 };
+    await limiter.bucket(OURS, 'a', slow).take();
+    const theirs = limiter.bucket(THEIRS, 'a', TEN_A_SECOND);
+    for (let nth = 0; nth < 10; nth += 1) await theirs.take();
+    expect(state.waited).toEqual([]);
+    await limiter.bucket(OURS, 'a', slow).take();
+    expect(state.waited).toEqual([4_000]);
+  });
+
+  it('is held for every tenant by a remote that is busy, and none has a burst left after', async () => {
+    const { state, limiter } = timeline();
+    const theirs = limiter.bucket(THEIRS, 'a', TEN_A_SECOND);
+    limiter.bucket(OURS, 'a', TEN_A_SECOND).hold(60_000);
+    const fault = await faultOf(theirs.take());
+    expect(fault.extra).toEqual({ retryAfterMs: 60_000 });
+    await limiter.bucket(THEIRS, 'b', TEN_A_SECOND).take();
+    state.now += 60_000;
+    await theirs.take();
+    await theirs.take();
+    expect(state.waited.map(Math.round)).toEqual([100]);
+  });
+
+  it('never keeps a call waiting for longer than its bound, and books no token for one refused', async () => {
+    const { state, limiter } = timeline();
+    const bucket = limiter.bucket(OURS, 'a', { requests: 10, perMs: 3_600_000 });
+    for (let nth = 0; nth < 10; nth += 1) await bucket.take();
+    // Tokens that come so slowly are gathered, or each would be spent on the beginning of a pass.
+    for (let nth = 0; nth < 3; nth += 1) {
+      const fault = await faultOf(bucket.take());
+      expect([fault.code, fault.extra]).toEqual(['RATE_LIMITED', { retryAfterMs: 3_600_000 }]);
+    }
+    state.now += 1_800_000;
+    expect((await faultOf(bucket.take())).extra).toEqual({ retryAfterMs: 1_800_000 });
+    state.now += 1_800_000;
+    for (let nth = 0; nth < 10; nth += 1) await bucket.take();
+    expect(state.waited).toEqual([]);
+  });
+
+  it('gives the token of a call back that is called off while it waits', async () => {
+    const { state, limiter } = timeline();
+    const bucket = limiter.bucket(OURS, 'a', { requests: 1, perMs: 1_000 });
     await bucket.take();
+    await expect(bucket.take(AbortSignal.abort())).rejects.toThrow('aborted');
     await bucket.take();
-    expect(state.waited).toEqual([20_000]);
+    expect(state.waited).toEqual([1_000]);
+  });
+
+  it('has no limit that lets no pass come to its end', () => {
+    const isAllowed = (requests: number, perMs: number): boolean =>
+      rateLimitOf({ rateLimit: { requests, perMs } }) !== null;
+    expect([isAllowed(1, 5_000), isAllowed(10, 86_400_000)]).toEqual([true, true]);
+    expect([isAllowed(1, 5_001), isAllowed(9, 86_400_000)]).toEqual([false, false]);
   });
 
   it('a short wait asked for by the remote is waited out', async () => {
     const { state, limiter } = timeline();
-    const bucket = limiter.bucket('a', null);
+    const bucket = limiter.bucket(OURS, 'a', null);
     bucket.hold(1_500);
     await bucket.take();
     expect(state.waited).toEqual([1_500]);
@@ -122,22 +175,24 @@ describe('a call under a bucket', () => {
 
   it('that is told to come back later holds the bucket for everybody', async () => {
     const { limiter } = timeline();
-    const bucket = limiter.bucket('a', null);
+    const bucket = limiter.bucket(OURS, 'a', null);
     const fault = await faultOf(callLimited(bucket, busy({ retryAfterMs: 30_000 })));
     expect(fault.extra).toEqual({ retryAfterMs: 30_000 });
-    const next = await faultOf(callLimited(limiter.bucket('a', null), async () => 'never made'));
+    const next = await faultOf(
+      callLimited(limiter.bucket(OURS, 'a', null), async () => 'never made'),
+    );
     expect([next.code, next.extra]).toEqual(['RATE_LIMITED', { retryAfterMs: 30_000 }]);
   });
 
   it('that is not told for how long waits a few seconds', async () => {
     const { limiter } = timeline();
-    const fault = await faultOf(callLimited(limiter.bucket('a', null), busy({})));
+    const fault = await faultOf(callLimited(limiter.bucket(OURS, 'a', null), busy({})));
     expect(fault.extra).toEqual({ retryAfterMs: 5_000 });
   });
 
   it('passes every other error on as it is', async () => {
     const { limiter } = timeline();
-    const bucket = limiter.bucket('a', null);
+    const bucket = limiter.bucket(OURS, 'a', null);
     const gone = new AppError('CONNECTOR_UNREACHABLE', 'gone');
     expect(await faultOf(callLimited(bucket, () => Promise.reject(gone)))).toBe(gone);
     await bucket.take();

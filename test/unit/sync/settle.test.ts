@@ -134,6 +134,7 @@ describe('an op at its claim', () => {
     expect(isStillFresh(OP, { ...now, remoteVersion: null })).toBe(false);
     expect(isStillFresh(OP, { ...now, remoteHash: null })).toBe(false);
     expect(isStillFresh(OP, { ...now, remoteId: 'm' as RemoteId })).toBe(false);
+    expect(isStillFresh(OP, { ...now, remoteId: null })).toBe(false);
   });
 });
 

@@ -161,6 +161,91 @@ describe('a conversation with another hub', () => {
     const busy = { code: 'RATE_LIMITED', retryable: true, extra: { retryAfterMs: 12_000 } };
     await expect(connector.probe()).rejects.toMatchObject(busy);
     await expect(connector.apply([create])).rejects.toMatchObject(busy);
+    const inAMinute = new Date(Date.now() + 60_000).toUTCString();
+    answer = (_req, res) => json(res, 429, {}, { 'retry-after': inAMinute });
+    const error: unknown = await connector.probe().catch((thrown: unknown) => thrown);
+    const { retryAfterMs } = (error as { extra: { retryAfterMs: number } }).extra;
+    expect(retryAfterMs).toBeGreaterThan(50_000);
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+  });
+
+  it.each([
+    ['data', 200, 65],
+    ['a problem', 500, 1],
+  ])('reads no endless answer: %s', async (_what, status, megabytes) => {
+    const connector = await open();
+    let sent = 0;
+    answer = (_req, res) => {
+      res.writeHead(status, { 'content-type': 'application/json' });
+      const more = (): void => {
+        while (!res.destroyed) {
+          sent += 65_536;
+          if (!res.write(' '.repeat(65_536))) return void res.once('drain', more);
+        }
+      };
+      more();
+    };
+    await expect(connector.probe()).rejects.toMatchObject({
+      code: 'CONNECTOR_UNREACHABLE',
+      message: expect.stringContaining('longer than') as string,
+    });
+    expect(sent).toBeLessThan((megabytes + 32) * 1024 * 1024);
+  });
+
+  it('repeats of what the other side says only so much as is fit to be told', async () => {
+    const connector = await open();
+    const detail = `a\u0000\u001b[31m\ud800b${'x'.repeat(5_000)}`;
+    answer = (_req, res) => json(res, 422, { code: 'VALIDATION', detail });
+    const [outcome] = await connector.apply([create]);
+    const said = (outcome as { detail: string }).detail;
+    expect(said).toContain('a [31m bxxx');
+    expect(said.length).toBeLessThan(600);
+    answer = (_req, res) => json(res, 500, { code: 'X\n'.repeat(500), detail });
+    const error: unknown = await connector.probe().catch((thrown: unknown) => thrown);
+    expect((error as Error).message.length).toBeLessThan(700);
+    expect((error as Error).message).not.toMatch(/\p{Cc}/u);
+  });
+
+  it('gives large values in pages of a few MiB, each once, listed or told', async () => {
+    const connector = await open();
+    const keys = Array.from({ length: 40 }, (_, nth) => `p/${String(nth).padStart(2, '0')} ü`);
+    const large = 'x'.repeat(2 * 1024 * 1024);
+    let lists = 0;
+    answer = (req, res) => {
+      const { pathname, searchParams } = new URL(req.url!, url);
+      if (pathname.endsWith('/list')) {
+        const from = searchParams.get('cursor') === 'half' ? 20 : 0;
+        // One that was read already is deleted while its page goes on being read.
+        const items = keys.slice(from, from + 20).filter((_, nth) => lists !== 1 || nth !== 1);
+        lists += 1;
+        return json(res, 200, {
+          items: items.map((key) => row(key)),
+          nextCursor: from === 0 ? 'half' : null,
+        });
+      }
+      if (pathname.endsWith('/changes')) {
+        const since = searchParams.get('since')!;
+        if (since === 'now') return json(res, 200, { changes: [], cursor: '8.8' });
+        const all = keys.map((key, nth) => ({ key, version: 1, cursor: `1.${nth + 1}` }));
+        return json(res, 200, { changes: all.slice(Number(since.slice(2))), cursor: '1.40' });
+      }
+      const key = decodeURIComponent(pathname.split('/').at(-1)!);
+      return json(res, 200, { ...row(key), data: large });
+    };
+    for (const since of [null, '1.0']) {
+      const seen: string[] = [];
+      let pages = 0;
+      for (let page: string | null = null; pages === 0 || page !== null; pages += 1) {
+        const one = await connector.observe({ since, page });
+        expect(one.entries.length).toBeLessThan(13);
+        seen.push(...one.entries.map(({ remoteId }) => `p/${remoteId}`));
+        page = one.nextPage;
+        expect(one).toMatchObject({ isComplete: page === null });
+        if (page === null) expect(one.cursor).toBe(since === null ? '8.8' : '1.40');
+      }
+      expect(pages).toBeGreaterThan(3);
+      expect(seen).toEqual(keys);
+    }
   });
 
   it('lists everything anew when the feed no longer reaches back', async () => {
@@ -186,11 +271,11 @@ describe('a conversation with another hub', () => {
     answer = (req, res) => {
       if (!req.url?.includes('/changes')) return json(res, 200, { ...row('p/a', 3), data: 3 });
       const changes = [
-        { key: 'p/a', version: 2, deleted: true, reason: 'user' },
-        { key: 'p/a', version: 3 },
-        { key: 'q/a', version: 1 },
-        { key: 'p/gone', version: 2, deleted: true, reason: 'user' },
-        { key: 'p/short', version: 2, deleted: true, reason: 'ttl' },
+        { key: 'p/a', version: 2, deleted: true, reason: 'user', cursor: '4.5' },
+        { key: 'p/a', version: 3, cursor: '4.5' },
+        { key: 'q/a', version: 1, cursor: '4.5' },
+        { key: 'p/gone', version: 2, deleted: true, reason: 'user', cursor: '4.5' },
+        { key: 'p/short', version: 2, deleted: true, reason: 'ttl', cursor: '4.5' },
       ];
       json(res, 200, { changes, cursor: '5.5' });
     };
@@ -214,7 +299,7 @@ describe('a conversation with another hub', () => {
     expect(body).toBe(
       '{"key":"p/x","data":{"v":-0},"options":{"kind":"json","ttl":null,"ifVersion":0}}',
     );
-    const changes = [{ key: 'p/x', version: 7 }];
+    const changes = [{ key: 'p/x', version: 7, cursor: '4.5' }];
     let polls = 0;
     answer = (req, res) => {
       if (!req.url?.includes('wait='))
@@ -222,9 +307,9 @@ describe('a conversation with another hub', () => {
       polls += 1;
       if (polls === 1) json(res, 200, { changes, cursor: '7.7' });
       else if (polls === 2)
-        json(res, 200, { changes: [{ key: 'q/z', version: 1 }], cursor: '7.8' });
+        json(res, 200, { changes: [{ key: 'q/z', version: 1, cursor: '4.5' }], cursor: '7.8' });
       else if (polls === 3)
-        json(res, 200, { changes: [{ key: 'p/x', version: 8 }], cursor: '7.9' });
+        json(res, 200, { changes: [{ key: 'p/x', version: 8, cursor: '4.5' }], cursor: '7.9' });
     };
     const seen = await connector.observe({ since: '6.6', page: null });
     expect(seen.entries).toEqual([
