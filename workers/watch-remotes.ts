@@ -105,6 +105,8 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
       if (!connector.watch) return void passedOver.set(name, Infinity);
       const end = await connector.watch(() => void hint(ref));
       watches.set(name, { connector, end });
+      // What changed between the last look and now, nobody has told of and nobody will.
+      void hint(ref);
     } catch (error) {
       passedOver.set(name, TRY_AGAIN_AFTER);
       deps.log.debug(

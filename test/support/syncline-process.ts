@@ -85,7 +85,8 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
       redis: { url: redis.url, prefix: redis.prefix },
       temporal: { address: temporal.address, taskQueue: temporal.taskQueue },
       connectors: { fileRoots: [folder], stdioAllow: [process.execPath] },
-      sync: { pulseMs: 1000 },
+      // A hint may come late on a busy machine; these tests are not about how long a quiet link rests.
+      sync: { pulseMs: 1000, maxWatchedRestMs: 5000, maxPolledRestMs: 5000 },
       ...options.config,
     }),
   );

@@ -55,11 +55,13 @@ function watching(count: number, maxWatched: number, canWatch = true) {
 }
 
 describe('watching remotes', () => {
-  it('turns a change of a remote into a wake of its link', async () => {
+  it('looks once when a watch begins, and then at each change of the remote', async () => {
     const { links, told, watched } = watching(1, 10);
     await vi.waitFor(() => expect(watched()).toHaveLength(1));
+    const { linkId } = links[0]!.ref;
+    await vi.waitFor(() => expect(told.wakes).toEqual([linkId]));
     links[0]!.remote.put(memory);
-    await vi.waitFor(() => expect(told.wakes).toEqual([links[0]!.ref.linkId]));
+    await vi.waitFor(() => expect(told.wakes).toEqual([linkId, linkId]));
   });
 
   it('watches no more than its bound, opens no more, and says once that the others are polled', async () => {
@@ -100,8 +102,9 @@ describe('watching remotes', () => {
     watcher.refresh();
     await vi.waitFor(() => expect(told.opened).toBe(2));
     await vi.waitFor(() => expect(watched()).toHaveLength(1));
+    await vi.waitFor(() => expect(told.wakes).toHaveLength(2));
     links[0]!.remote.put(memory);
-    await vi.waitFor(() => expect(told.wakes).toHaveLength(1));
+    await vi.waitFor(() => expect(told.wakes).toHaveLength(3));
   });
 
   it('opens nothing for a remote that cannot be watched', async () => {
