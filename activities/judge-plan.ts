@@ -1,6 +1,7 @@
 /** The guards' judgement of a plan: the counts they need, taken only where a guard could trip. */
 import type { GuardTrip } from '../domain/link.ts';
-import type { GuardFacts, Side } from '../sync/contract.ts';
+import type { PlanPage } from '../store/contract.ts';
+import type { GuardFacts, Side, SideFacts } from '../sync/contract.ts';
 import { evaluateGuards } from '../sync/guard.ts';
 import type { PassScope } from './pass-scope.ts';
 import { countRenames } from './renames.ts';
@@ -14,14 +15,67 @@ export interface PlanTotals {
   readonly deletesRemote: number;
 }
 
-/** Judges a stored plan; null: it may be executed. */
-export async function judgePlan(scope: PassScope, totals: PlanTotals): Promise<GuardTrip | null> {
+/** What adopting and forgetting items would change in the counts of both sides. */
+export interface Foreseen {
+  /** Takes up the items of one page that both sides hold alike, or have both lost. */
+  add(page: Pick<PlanPage, 'adopted' | 'forgotten'>): void;
+  onSide(facts: SideFacts, side: Side): SideFacts;
+}
+
+/** Nothing foreseen yet. */
+export function createForeseen(): Foreseen {
+  const byKind = new Map<string, { known: number; present: number }>();
+  const unchanged = { hub: 0, remote: 0 };
+  const count = (kind: string, known: number, present: number): void => {
+    const had = byKind.get(kind) ?? { known: 0, present: 0 };
+    byKind.set(kind, { known: had.known + known, present: had.present + present });
+  };
+  return {
+    add({ adopted, forgotten }) {
+      for (const item of adopted) {
+        if (item.baseHubHash === null) count(item.kind, 1, 1);
+        else {
+          unchanged.hub += Number(item.hubHash !== item.baseHubHash);
+          unchanged.remote += Number(item.remoteHash !== item.baseRemoteHash);
+        }
+      }
+      for (const item of forgotten) if (item.baseHubHash !== null) count(item.kind, -1, 0);
+    },
+    onSide(facts, side) {
+      const kinds = new Map(facts.kinds.map((one) => [one.kind, one]));
+      let [known, present] = [facts.known, facts.present];
+      for (const [kind, more] of byKind) {
+        const had = kinds.get(kind) ?? { kind, known: 0, present: 0, expired: 0 };
+        kinds.set(kind, {
+          ...had,
+          known: had.known + more.known,
+          present: had.present + more.present,
+        });
+        known += more.known;
+        present += more.present;
+      }
+      const changed = facts.changed - unchanged[side];
+      return { ...facts, known, present, changed, kinds: [...kinds.values()] };
+    },
+  };
+}
+
+/**
+ * Judges a stored plan; null: it may be executed. A dry run has recorded nothing in place: what a run
+ * would have recorded by now is `foreseen`, so that both come to the same judgement.
+ */
+export async function judgePlan(
+  scope: PassScope,
+  totals: PlanTotals,
+  foreseen: Foreseen = createForeseen(),
+): Promise<GuardTrip | null> {
   const { sync, ref, link } = scope;
   const { guards } = link;
   if (guards.canary === undefined && !(await couldTrip(scope, totals))) return null;
-  const { items, conflictsAccepted, ...sides } = await sync.countSides(ref);
+  const { items, conflictsAccepted, hub, remote } = await sync.countSides(ref);
   const facts: GuardFacts = {
-    ...sides,
+    hub: foreseen.onSide(hub, 'hub'),
+    remote: foreseen.onSide(remote, 'remote'),
     conflicts: { planned: totals.conflicts, accepted: conflictsAccepted },
     items,
     canary: guards.canary === undefined ? null : await sync.findCanary(ref, guards.canary),

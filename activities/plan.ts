@@ -24,7 +24,7 @@ import type { Worked } from './compute/threads.ts';
 import { LARGE_BYTES } from './compute/weigh.ts';
 import type { Planned, PassToken } from './contract.ts';
 import { withAgreedKind } from './item-identity.ts';
-import { judgePlan } from './judge-plan.ts';
+import { createForeseen, judgePlan } from './judge-plan.ts';
 import { overlapping } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
 
@@ -43,7 +43,9 @@ const MAX_LISTED = 1_000;
 export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> {
   const isDry = pass.mode === 'plan' || (await wouldPark(scope, pass));
   const decisions: PlannedDecision[] = [];
+  const foreseen = createForeseen();
   const totals = await eachPage(scope, async (page) => {
+    if (isDry) foreseen.add(page);
     await scope.sync.recordPlan(scope.ref, { page, trigger: pass.trigger, isDry });
     if (decisions.length < MAX_LISTED) decisions.push(...decisionsOf(page));
   });
@@ -52,7 +54,7 @@ export async function plan(scope: PassScope, pass: PassToken): Promise<Planned> 
     await scope.sync.recordDecisions(scope.ref, { trigger: pass.trigger, decisions: listed });
   }
   const { judged: _, ...counts } = totals;
-  return { ...counts, guard: await judgePlan(scope, totals) };
+  return { ...counts, guard: await judgePlan(scope, totals, foreseen) };
 }
 
 type Totals = Omit<Planned, 'guard'> & { readonly judged: number };
@@ -92,8 +94,9 @@ async function eachPage(
  */
 async function wouldPark(scope: PassScope, pass: PassToken): Promise<boolean> {
   if (pass.mode === 'plan' || scope.link.guards.maxConflictPercent >= 100) return false;
-  const totals = await eachPage(scope, () => Promise.resolve());
-  return (await judgePlan(scope, totals)) !== null;
+  const foreseen = createForeseen();
+  const totals = await eachPage(scope, async (page) => foreseen.add(page));
+  return (await judgePlan(scope, totals, foreseen)) !== null;
 }
 
 function decisionsOf(page: PlanPage): PlannedDecision[] {

@@ -114,7 +114,23 @@ describe.each(['A', 'B', 'C'] as const)('plans of a link with a grade-%s remote'
             expect(result.guard?.code).toBe(dry.guard?.code);
           },
         ),
-        { numRuns: 20 },
+        {
+          numRuns: 20,
+          examples: [
+            // What a run would adopt before its guards look counts for the dry run, too.
+            [
+              [
+                { name: 'Dan', side: 'hub', text: 'y' },
+                { name: 'Cid', side: 'hub', text: 'x' },
+                { name: 'Dan', side: 'remote', text: 'x' },
+              ],
+              [
+                { name: 'Dan', side: 'remote', text: 'y' },
+                { name: 'Cid', side: 'hub', text: null },
+              ],
+            ],
+          ],
+        },
       );
     });
   });
