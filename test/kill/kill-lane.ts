@@ -14,6 +14,7 @@ import type { Link } from '../../client/index.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import { memorySchema, type Memory } from '../../domain/item.ts';
 import { slugOfName } from '../../domain/slug.ts';
+import { PROGRESS_QUERY, syncWorkflowId, type SyncProgress } from '../../workflows/contract.ts';
 import { memoryServerPath } from '../conformance/memory-workspace.ts';
 import { startSyncline, type SynclineProcess } from '../support/syncline-process.ts';
 import { createTwoSides, graphText, memory, type TwoSides } from '../support/two-sides.ts';
@@ -183,9 +184,23 @@ async function prepare(lane: Lane, connector: Connector): Promise<Case> {
   });
   const { runId } = await client.runs.start(link.id);
   expect(await client.runs.wait(runId)).toMatchObject({ status: 'settled' });
+  await idle(lane, link);
   await editBoth(lane, sides, connector);
   rmSync(`${controlFile}.calls`, { force: true });
   return { sides, link, controlFile, connector };
+}
+
+/**
+ * The run is settled before its workflow is at rest: a look that follows by itself would carry the
+ * first edits over while the others are still being made, and the file is rewritten whole.
+ */
+async function idle({ syncline }: Lane, { id }: Link): Promise<void> {
+  const handle = syncline.workflows.workflow.getHandle(syncWorkflowId('default', id));
+  const look = async (): Promise<true | null> => {
+    const { phase, pendingWakes } = await handle.query<SyncProgress>(PROGRESS_QUERY);
+    return phase === 'idle' && pendingWakes === 0 ? true : null;
+  };
+  await waitUntil(look, WITHIN);
 }
 
 async function editBoth(
