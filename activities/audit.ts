@@ -19,7 +19,7 @@ import type { PassScope } from './pass-scope.ts';
 /** Items read again at once. */
 const READ_BATCH = 500;
 
-/** Observes as any pass does, then compares both sides whole. @throws AppError CONNECTOR_UNREACHABLE */
+/** Observes as any pass does, then compares both sides whole. @throws AppError SCAN_INCOMPLETE */
 export async function observeAnew(scope: PassScope): Promise<Observed> {
   const { sync, ref } = scope;
   const inHub = await sync.auditHub(ref);
@@ -58,7 +58,7 @@ async function readAnew(scope: PassScope): Promise<SeenAnew> {
     next = page.nextPage;
     if (next !== null) continue;
     if (page.mode === 'scan' && page.isComplete) break;
-    throw new AppError('CONNECTOR_UNREACHABLE', 'the remote gave an incomplete listing', {
+    throw new AppError('SCAN_INCOMPLETE', 'the remote gave an incomplete listing', {
       retryable: true,
     });
   }

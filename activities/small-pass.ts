@@ -31,7 +31,7 @@ export interface PassSteps {
 export interface SmallPassOptions {
   readonly life: StepLife;
   readonly limits?: SmallPassLimits;
-  /** How a dry run waits between two looks; by the clock unless told. */
+  /** How a pass waits between two looks; by the clock unless told. */
   readonly pause?: (ms: number) => Promise<void>;
 }
 

@@ -26,6 +26,11 @@ export interface OpFacts {
   readonly undo?: OpUndo | null;
 }
 
+/** Whether an op overwrites a value of the remote that the hub has not seen. */
+export function overwritesEdit(op: OpFacts): boolean {
+  return op.side !== 'hub' && op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
+}
+
 /** What undoing an op makes of its item. */
 export interface OpUndo {
   /**

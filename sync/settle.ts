@@ -5,13 +5,14 @@
  * stays dirty; what an op overwrote on the remote is kept in history.
  */
 import type { Hash } from '../domain/hash.ts';
-import type {
-  ItemNow,
-  OpAnswer,
-  OpFacts,
-  RemoteState,
-  SettledItem,
-  Settlement,
+import {
+  overwritesEdit,
+  type ItemNow,
+  type OpAnswer,
+  type OpFacts,
+  type RemoteState,
+  type SettledItem,
+  type Settlement,
 } from '../domain/op.ts';
 import { settleUndo } from './settle-undo.ts';
 
@@ -64,11 +65,6 @@ function settleApplied(op: OpFacts, remote: RemoteAfter, hubVersion: number): Se
     keepsLoser,
     item: settledItem(op, remote, course),
   };
-}
-
-/** Whether an op overwrites a value of the remote that the hub has not seen. */
-function overwritesEdit(op: OpFacts): boolean {
-  return op.side !== 'hub' && op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
 }
 
 function settledItem(op: OpFacts, remote: RemoteAfter, course: Course): SettledItem {

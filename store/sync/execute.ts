@@ -7,7 +7,14 @@ import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, OpId, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
-import type { OpAnswer, OpFacts, OpFault, SettledItem, Settlement } from '../../domain/op.ts';
+import {
+  overwritesEdit,
+  type OpAnswer,
+  type OpFacts,
+  type OpFault,
+  type SettledItem,
+  type Settlement,
+} from '../../domain/op.ts';
 import { loadBodies, saveBodies, storedBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { asItIs, syncWrites } from '../sync-writes.ts';
@@ -47,12 +54,12 @@ CASE WHEN o.undo_to IS NOT NULL THEN json_build_object('to', o.undo_to,
 const CLAIM_NEXT = `
 WITH next AS (
   SELECT ${OP_COLUMNS}, o.run_id AS "runId", encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
-    (coalesce(c.version, 0) = o.hub_version
+    (i.key IS NOT NULL AND coalesce(c.version, 0) = o.hub_version
      AND i.remote_hash IS NOT DISTINCT FROM o.remote_hash
      AND i.remote_version IS NOT DISTINCT FROM o.remote_version
      AND i.remote_id IS NOT DISTINCT FROM o.remote_id) AS "isFresh"
   FROM sync_ops o
-  JOIN sync_items i ON i.tenant_id = o.tenant_id AND i.link_id = o.link_id AND i.key = o.key
+  LEFT JOIN sync_items i ON i.tenant_id = o.tenant_id AND i.link_id = o.link_id AND i.key = o.key
   LEFT JOIN contexts c ON c.tenant_id = o.tenant_id AND c.key = o.key
   WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.state = 'planned'
     AND o.seq > $2
@@ -202,8 +209,7 @@ export async function settleOps(
 
 /** Whether settling an op can write the hub: its plan says so, or a value of the remote was overwritten. */
 function mayWriteHub(op: ClaimedOp): boolean {
-  const isLoserKept = op.remoteHash !== null && op.remoteHash !== op.baseRemoteHash;
-  return op.side !== 'remote' || isLoserKept || Boolean(op.undo);
+  return op.side !== 'remote' || overwritesEdit(op) || Boolean(op.undo);
 }
 
 // One look-up per key, whatever the planner thinks of the table (see batch.ts).

@@ -136,6 +136,19 @@ describe('a parked plan', () => {
     expect((await contexts.get(CALLER, key))?.data).toMatchObject(data);
   });
 
+  it('drops an op whose item the link no longer knows', async () => {
+    const { planId, link, sync, keys } = await parked();
+    const [key] = await keys();
+    await linked.engine.database.withTenant(CALLER.tenant, (tx) =>
+      tx.query('DELETE FROM sync_items WHERE link_id = $1 AND key = $2', [link.id, key]),
+    );
+    await linked.engine.store.runs.approve(CALLER, planId);
+    await sync();
+    const { items: ops } = await linked.engine.store.runs.ops(CALLER, planId, { limit: 100 });
+    expect(ops.filter((op) => op.state === 'stale').map((op) => op.key)).toEqual([key]);
+    expect(ops.filter((op) => op.state === 'done')).toHaveLength(14);
+  });
+
   it('cannot be approved after seven days, and a run that is not parked has no plan', async () => {
     const { planId, link } = await parked();
     await linked.engine.database.withTenant(CALLER.tenant, (tx) =>
