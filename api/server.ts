@@ -1,9 +1,10 @@
 /** Listens with an API, and stops it without cutting answers off. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Application, Express } from 'express';
 import type { Logger } from 'pino';
 import { AppError, ERROR_CODES, type ErrorCode } from '../domain/errors.ts';
+import { withPath } from './middleware/uri-limit.ts';
 import { stoppingOf } from './request-state.ts';
 
 /** Above the URI limit, so that an over-long URI gets a problem document and not a bare 431. */
@@ -37,11 +38,12 @@ export interface ServerOptions {
  */
 export async function startApiServer(options: ServerOptions): Promise<ApiServer> {
   const { app, host, port, log } = options;
-  const server = createServer(SERVER_OPTIONS, app);
+  const server = createServer(SERVER_OPTIONS, withPath(app));
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
   server.on('clientError', answerMalformed);
+  server.on('checkExpectation', refuseExpectation);
   await listen(server, host, port);
   const url = urlOf(server.address() as AddressInfo, host);
   log.info({ url }, 'API listens');
@@ -101,21 +103,32 @@ function answerMalformed(
   );
 }
 
+/** `Expect` with anything but `100-continue`, which Node itself would answer without a body. */
+function refuseExpectation(_req: IncomingMessage, res: ServerResponse): void {
+  res.writeHead(417, { 'Content-Type': 'application/problem+json', Connection: 'close' });
+  res.end(JSON.stringify(malformedProblem(417)));
+}
+
 const MALFORMED: Readonly<Record<string, readonly [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 };
 
+const DETAILS: Readonly<Record<number, string>> = {
+  408: 'The request did not arrive in time.',
+  417: 'The expectation of the `Expect` header cannot be met.',
+  431: 'The request headers are too large.',
+};
+
 function malformedProblem(status: number): object {
   const code: ErrorCode = status === 413 ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION';
-  const detail = status === 431 ? 'The request headers are too large.' : 'This is not valid HTTP.';
   return {
     type: `/api/context/docs#${code}`,
     title: ERROR_CODES[code][1],
     status,
     code,
-    detail: status === 408 ? 'The request did not arrive in time.' : detail,
+    detail: DETAILS[status] ?? 'This is not valid HTTP.',
     requestId: '-',
   };
 }

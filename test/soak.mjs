@@ -7,5 +7,9 @@ process.env['SYNCLINE_RUNS'] ??= '20000';
 process.env['SYNCLINE_SEED'] ??= String(Date.now() % 2 ** 31);
 process.env['SYNCLINE_KILLS'] ??= 'all';
 process.env['SYNCLINE_MODEL'] ??= 'deep';
-if (process.argv.length === 2) process.argv.push('test/statemachine', 'test/kill', 'test/model');
+process.env['SYNCLINE_WRITERS_MS'] ??= '60000';
+process.env['SYNCLINE_MALFORMED'] ??= '100000';
+if (process.argv.length === 2) {
+  process.argv.push('test/statemachine', 'test/kill', 'test/model', 'test/load');
+}
 await import('./run.mjs');

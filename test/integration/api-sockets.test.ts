@@ -76,6 +76,8 @@ describe('a malformed request gets its 4xx', () => {
     ],
     ['dots in the path', `GET /api/context/get/.. HTTP/1.1\r\n${head}\r\n`, 400],
     ['an absolute target', `GET http://127.0.0.1/api/context/health HTTP/1.1\r\n${head}\r\n`, 200],
+    ['a target without a path', `GET http:// HTTP/1.1\r\n${head}\r\n`, 400],
+    ['a strange expectation', `GET / HTTP/1.1\r\n${head}Expect: tea\r\n\r\n`, 417],
     ['an asterisk target', `OPTIONS * HTTP/1.1\r\n${head}\r\n`, 404],
     ['huge headers', `GET / HTTP/1.1\r\n${head}X: ${'x'.repeat(100_000)}\r\n\r\n`, 431],
     ['a huge URI', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\n${head}\r\n`, 414],

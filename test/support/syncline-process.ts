@@ -22,6 +22,8 @@ const START_MS = 60_000;
 const STOP_MS = 35_000;
 
 export interface SynclineOptions {
+  /** What the process is. Default `all-in-one`. */
+  readonly role?: 'all-in-one' | 'api';
   /** Whether it runs when this resolves. Default true. */
   readonly isStarted?: boolean;
   /** Gives the process another way to its database (and to nothing else of this test). */
@@ -52,6 +54,8 @@ export interface SynclineProcess {
   whenGone(): Promise<void>;
   /** SIGTERM; answers how it ended, e.g. `exit code 0`. */
   stop(): Promise<string>;
+  /** Of the process that was started last. @throws Error when none was */
+  pid(): number;
   /** Everything it logged since it was last started. */
   log(): string;
   /** Stops it and removes all that was made for it. */
@@ -98,7 +102,7 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     const env = environment();
     child = startChild({
       command: process.execPath,
-      args: [program, 'all-in-one'],
+      args: [program, options.role ?? 'all-in-one'],
       logFile,
       cwd: home,
       env,
@@ -142,6 +146,10 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     async stop() {
       await child?.stop(STOP_MS);
       return child?.ended ?? 'never started';
+    },
+    pid() {
+      if (child) return child.pid;
+      throw new Error('it was never started');
     },
     log: () => readFileSync(logFile, 'utf8'),
     async close() {
