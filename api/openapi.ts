@@ -76,6 +76,17 @@ const HEADERS = {
     'At most 255 characters. The same request sent again within a day gets the first answer, with `Idempotency-Replayed: true`.',
 } as const;
 
+const TAG = String.raw`(W/)?"[\x21\x23-\x7e]*"`;
+const HEADER_SCHEMAS = {
+  'If-Match': z.string().regex(new RegExp(String.raw`^(\*|${TAG}(,\s*${TAG})*)$`)),
+  'If-None-Match': z.string(),
+  'Idempotency-Key': z
+    .string()
+    .regex(/^[\x20-\x7e]+$/)
+    .min(1)
+    .max(255),
+} as const;
+
 function headersOf(call: Call): { header?: z.ZodObject } {
   const names = [
     ...(call.precondition ? [call.precondition] : []),
@@ -84,7 +95,7 @@ function headersOf(call: Call): { header?: z.ZodObject } {
   if (names.length === 0) return {};
   const headers = names.map((name) => [
     name,
-    z.string().optional().meta({ description: HEADERS[name] }),
+    HEADER_SCHEMAS[name].optional().meta({ description: HEADERS[name] }),
   ]);
   return { header: z.object(Object.fromEntries(headers) as z.ZodRawShape) };
 }
