@@ -1,5 +1,6 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark; without a name lists them. */
 import { messageOf } from '../domain/errors.ts';
+import { apiBench } from './api.ts';
 import { fileWrites } from './file-writes.ts';
 import { manyLinks } from './many-links.ts';
 import { syncLatency } from './sync-latency.ts';
@@ -15,6 +16,7 @@ export interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  api: apiBench,
   'file-writes': fileWrites,
   'many-links': manyLinks,
   'sync-latency': syncLatency,
