@@ -14,8 +14,9 @@ WORKDIR /app
 COPY --from=build --chown=node:node /app/package.json /app/context.yaml ./
 COPY --from=build --chown=node:node /app/node_modules ./node_modules
 COPY --from=build --chown=node:node /app/dist ./dist
+RUN mkdir /backups && chown node:node /backups
 USER node
 EXPOSE 3100
-# The role is the last argument: api, sync-worker, job-worker, all-in-one or migrate.
+# The role is the last argument: api, sync-worker, job-worker, backup, all-in-one or migrate.
 ENTRYPOINT ["node", "--enable-source-maps"]
 CMD ["dist/main/run.js", "api"]

@@ -11,7 +11,7 @@ import { type Body, type ClaimedOp, type OpResult, type Settled } from '../store
 import { answerFromRead, recoveryOf, type Found } from '../sync/recover.ts';
 import { settleOp } from '../sync/settle.ts';
 import type { Executed } from './contract.ts';
-import { overlapping } from './overlap.ts';
+import { inLanes, overlapping } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
 
 /** Most ops of one batch (03-sync, Temporal limits: ≤ 500 items). */
@@ -20,9 +20,15 @@ const MAX_BATCH = 500;
 /** Most plain creates settled by one statement; they carry no bodies through this process. */
 const MAX_CREATES = 1_000;
 
+/** Batches settled at once: the ops of a run are of items apart. */
+const BATCHES_SETTLED = 2;
+
+/** Statements of plain creates under way at once: what they write is apart, and this process idles. */
+const CREATE_LANES = 2;
+
 type Totals = { -readonly [Name in keyof Omit<Executed, 'fence'>]: number };
 
-/** Each batch is settled while the next one is claimed and written to the remote. */
+/** Batches are settled while the next one is claimed and written to the remote. */
 export async function execute(scope: PassScope): Promise<Executed> {
   const totals: Totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
   const limit = Math.min(MAX_BATCH, scope.connector.capabilities.maxBatch);
@@ -40,7 +46,7 @@ export async function execute(scope: PassScope): Promise<Executed> {
         totals.applied += created;
       }
     }
-  });
+  }, BATCHES_SETTLED);
   return { ...totals, fence: scope.ref.fence };
 }
 
@@ -59,17 +65,20 @@ function isHubCreate(op: ClaimedOp): boolean {
 /** Settles the plain creates among the ops that follow; the others stay for their turn. */
 async function settleCreates(scope: PassScope, from: number): Promise<number> {
   let settled = 0;
-  for (let after = from, isLast = false; !isLast;) {
+  let next = from;
+  await inLanes(CREATE_LANES, async () => {
+    const after = next;
+    next += MAX_CREATES;
     const batch = await scope.sync.settleCreates(scope.ref, {
       after,
-      limit: MAX_CREATES,
+      through: after + MAX_CREATES,
       linkName: scope.link.name,
       at: new Date(scope.clock.now()),
     });
     settled += batch.settled;
-    ({ last: after, isLast } = batch);
     scope.heartbeat();
-  }
+    return { isLast: next >= batch.last };
+  });
   return settled;
 }
 
@@ -158,12 +167,19 @@ async function resultOf(
     return { status: 'failed', op, fault: { code: outcome.code, detail: outcome.detail } };
   }
   if (outcome.status === 'moved') return movedResult(scope, op, outcome.current);
-  const body = outcome.version === null ? null : await scope.work.encodeAnyway(outcome.written);
+  const body = outcome.version === null ? null : await writtenBody(scope, op, outcome.written);
   return {
     status: 'applied',
     op,
     remote: { remoteId: outcome.remoteId, version: outcome.version, body },
   };
+}
+
+/** What the remote took over as it was given is the body the op was planned with: hashed once, at write. */
+async function writtenBody(scope: PassScope, op: ClaimedOp, written: Json): Promise<Body> {
+  if (written === null || written !== op.remoteValue || op.remoteAfter === null)
+    return scope.work.encodeAnyway(written);
+  return { hash: op.remoteAfter, codec: 'none', size: 0, bytes: null };
 }
 
 async function movedResult(

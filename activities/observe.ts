@@ -11,13 +11,14 @@ import {
 } from '../connectors/contract.ts';
 import { AppError, type ErrorCode } from '../domain/errors.ts';
 import { hashText } from '../domain/hash.ts';
-import type { ContextKey, RemoteId } from '../domain/ids.ts';
+import type { RemoteId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
 import type { Json } from '../domain/json.ts';
-import type { Naming, Sighting, StoredBody } from '../store/contract.ts';
+import type { NamelessItem, Naming, Sighting } from '../store/contract.ts';
 import { TOO_COMPLEX } from './compute/body-work.ts';
 import { createBreather } from './compute/breather.ts';
 import type { Observed } from './contract.ts';
+import { ENCRYPTED } from './encrypted-item.ts';
 import { isKeyed, keyedNaming, keysOfEntry } from './item-identity.ts';
 import { overlapping, type Overlap } from './overlap.ts';
 import type { PassScope } from './pass-scope.ts';
@@ -29,6 +30,8 @@ const NAMING_PAGE = 1_000;
 /** Missing items asked about at once. */
 const LAPSED_BATCH = 500;
 const MAX_KEY_CODE_POINTS = 512;
+/** Pages of the remote recorded at once, while the next is read and encoded. */
+const PAGES_RECORDED = 2;
 
 export async function observe(scope: PassScope): Promise<Observed> {
   const recovered = scope.mayHaveIntents ? await finishIntents(scope) : 0;
@@ -76,7 +79,7 @@ async function nameNewItems(scope: PassScope): Promise<void> {
 
 async function namingOf(
   { connector, link, work }: PassScope,
-  { key, kind: given, body }: { key: ContextKey; kind: string | null; body: StoredBody | null },
+  { key, kind: given, isEncrypted, body }: NamelessItem,
 ): Promise<Naming> {
   if (isKeyed(connector.capabilities)) return keyedNaming(link, { key, kind: given });
   if (given === null) return { key, status: 'gone' };
@@ -87,6 +90,7 @@ async function namingOf(
     status: 'quarantined',
     fault: { code, detail },
   });
+  if (isEncrypted) return unfit(ENCRYPTED.code, ENCRYPTED.detail);
   if (!body) return unfit('ITEM_INVALID', 'the body of the context is gone');
   const judged = await work.judge({ kind, body });
   if (judged.status === 'refused') return unfit('ITEM_TOO_COMPLEX', judged.detail);
@@ -102,8 +106,9 @@ async function observeRemote(
   scope: PassScope,
 ): Promise<Omit<Observed, 'changedHub' | 'echo' | 'heldBack' | 'recovered'>> {
   const { sync, ref } = scope;
-  const { last, sightings, seenIds, ...seen } = await overlapping((overlap) =>
-    readRemote(scope, overlap),
+  const { last, sightings, seenIds, ...seen } = await overlapping(
+    (overlap) => readRemote(scope, overlap),
+    PAGES_RECORDED,
   );
   if (!last.isComplete) {
     await sync.recordSightings(ref, sightings);
@@ -112,7 +117,7 @@ async function observeRemote(
       retryable: true,
     });
   }
-  const isScan = last.mode === 'scan';
+  const isScan = last.mode === 'scan' && seenIds !== null;
   const { inDoubt, gone, hasWork } = await sync.completeObservation(ref, {
     sightings,
     cursor: last.cursor,
@@ -148,29 +153,35 @@ interface RemoteRead {
   readonly last: ObservePage<Json>;
   /** Of the last page, not recorded yet. */
   readonly sightings: readonly Sighting[];
-  readonly seenIds: readonly RemoteId[];
+  /** Null: nothing was recorded before, so nothing can be missing. */
+  readonly seenIds: readonly RemoteId[] | null;
   readonly observed: number;
   readonly changed: number;
 }
 
-/** Reads page after page; one is recorded while the next is read and encoded. */
+/** Reads page after page; some are recorded while the next is read and encoded. */
 async function readRemote(scope: PassScope, overlap: Overlap): Promise<RemoteRead> {
   const { sync, ref, heartbeat } = scope;
-  const seenIds: RemoteId[] = [];
+  // A first look at a million items need not remember them.
+  const mayMiss = scope.remoteCursor !== null || (await sync.hasRemoteItems(ref));
+  const seenIds: RemoteId[] | null = mayMiss ? [] : null;
   let [observed, changed] = [0, 0];
-  let recording = new Set<RemoteId>();
+  const recording: Set<RemoteId>[] = [];
   for (let next: string | null = null; ;) {
     const page = await observePage(scope, next);
     observed += page.entries.length;
-    for (const entry of page.entries) if (entry.status !== 'absent') seenIds.push(entry.remoteId);
+    for (const entry of page.entries) if (entry.status !== 'absent') seenIds?.push(entry.remoteId);
     // What is recorded of an id is known only once the page that showed it before is recorded.
-    if (page.entries.some(({ remoteId }) => recording.has(remoteId))) await overlap.rest();
+    const isShownAgain = ({ remoteId }: { readonly remoteId: RemoteId }): boolean =>
+      recording.some((ids) => ids.has(remoteId));
+    if (page.entries.some(isShownAgain)) await overlap.rest();
     const sightings = await sight(scope, page.entries);
     changed += sightings.length;
     next = page.nextPage;
     heartbeat();
     if (next === null) return { last: page, sightings, seenIds, observed, changed };
-    recording = new Set(page.entries.map(({ remoteId }) => remoteId));
+    recording.push(new Set(page.entries.map(({ remoteId }) => remoteId)));
+    if (recording.length > PAGES_RECORDED) recording.shift();
     await overlap.start(() => sync.recordSightings(ref, sightings));
   }
 }

@@ -23,6 +23,7 @@ import type { MergedBody } from './compute/heavy-tasks.ts';
 import type { Worked } from './compute/threads.ts';
 import { LARGE_BYTES } from './compute/weigh.ts';
 import type { Planned, PassToken } from './contract.ts';
+import { setEncryptedAside } from './encrypted-item.ts';
 import { withAgreedKind } from './item-identity.ts';
 import { createForeseen, judgePlan } from './judge-plan.ts';
 import { overlapping } from './overlap.ts';
@@ -117,7 +118,8 @@ function decisionsOf(page: PlanPage): PlannedDecision[] {
 /** Decides one page of items. */
 export async function planPage(scope: PassScope, items: readonly DirtyItem[]): Promise<PlanPage> {
   const policy = policyOf(scope.link);
-  const decided = items
+  const { carried, setAside } = setEncryptedAside(items);
+  const decided = carried
     .map((item) => withAgreedKind(scope.connector.capabilities, item))
     .map((item) => ({ item, decision: decide(factsOf(item), policy) }));
   const bodies = await scope.sync.bodiesOf(scope.ref.tenant, decided.flatMap(bodiesNeeded));
@@ -126,7 +128,7 @@ export async function planPage(scope: PassScope, items: readonly DirtyItem[]): P
     forgotten: [],
     rested: [],
     conflicts: [],
-    quarantined: [],
+    quarantined: setAside,
     ops: [],
     bodies: [],
   };

@@ -2,7 +2,9 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../domain/errors.ts';
 
-export type Scope = 'read' | 'write' | 'sync' | 'admin';
+/** What a key may do, least first. `admin` holds those before it for one tenant, `root` for all. */
+export const SCOPES = ['read', 'write', 'sync', 'admin', 'root'] as const;
+export type Scope = (typeof SCOPES)[number];
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
 export interface CallAnswer {
@@ -21,7 +23,7 @@ export interface Call<
   readonly method: Method;
   /** OpenAPI form: `/api/context/get/{key}`. */
   readonly path: string;
-  readonly group: 'Contexts' | 'Links' | 'Runs' | 'Conflicts' | 'Server';
+  readonly group: 'Contexts' | 'Links' | 'Runs' | 'Conflicts' | 'Access' | 'Server';
   readonly summary: string;
   readonly description?: string;
   /** Null: needs no key. */
@@ -33,8 +35,12 @@ export interface Call<
   readonly bodyIs: 'none' | 'optional' | 'required';
   /** Whether the body may carry context data, and so be large. */
   readonly takesData: boolean;
+  /** Most bytes of the body, where it is another limit than those with and without data have. */
+  readonly bodyLimit?: { readonly bytes: number; readonly code: ErrorCode };
   /** Whether `If-Match` and `If-None-Match` mean something here. */
   readonly precondition: 'If-Match' | 'If-None-Match' | null;
+  /** Media types of what is not JSON but a stream, and never whole in memory. */
+  readonly streams?: { readonly body?: string; readonly answer?: string };
   readonly answers: Readonly<Record<number, CallAnswer>>;
   readonly errors: readonly ErrorCode[];
   readonly example?: { readonly path?: string; readonly body?: unknown };

@@ -101,6 +101,10 @@ function headersOf(call: Call): { header?: z.ZodObject } {
 }
 
 function requestBodyOf(call: Call): Pick<ZodOpenApiOperationObject, 'requestBody'> {
+  if (call.streams?.body) {
+    const content = { [call.streams.body]: { schema: z.string() } };
+    return { requestBody: { required: true, content } };
+  }
   const hasMembers = Object.keys((call.body as z.ZodObject).shape).length > 0;
   if (call.bodyIs === 'none' || !hasMembers) return {};
   const example = call.example?.body;
@@ -118,7 +122,9 @@ function answersOf(call: Call): ZodOpenApiOperationObject['responses'] {
       status,
       {
         description: answer.description,
-        ...(answer.schema ? { content: { [JSON_TYPE]: { schema: answer.schema } } } : {}),
+        ...(answer.schema
+          ? { content: { [call.streams?.answer ?? JSON_TYPE]: { schema: answer.schema } } }
+          : {}),
         ...(answer.headers ? { headers: answerHeaders(answer.headers) } : {}),
       },
     ]),

@@ -6,15 +6,16 @@ import type { Logger } from 'pino';
 import { AppError, ERROR_CODES, type ErrorCode } from '../domain/errors.ts';
 import { withPath } from './middleware/uri-limit.ts';
 import { stoppingOf } from './request-state.ts';
+import { TIME_LIMITS, type TimeLimits } from './time-limits.ts';
+import { acceptUpgrades } from './websocket/accept-upgrades.ts';
+import type { ContextSocket } from './websocket/context-socket.ts';
 
 /** Above the URI limit, so that an over-long URI gets a problem document and not a bare 431. */
 const MAX_HEADER_BYTES = 64 * 1024;
 /** A missing `Host` is refused by the app, with a problem document. */
 const SERVER_OPTIONS = { maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false };
-const HEADERS_TIMEOUT_MS = 15_000;
-/** A 30 MiB body over a slow line. */
-const REQUEST_TIMEOUT_MS = 120_000;
-const KEEP_ALIVE_TIMEOUT_MS = 30_000;
+/** How often Node looks for connections whose time is over, as a part of that time. */
+const LOOKS = 5;
 
 export interface ApiServer {
   /** `http://host:port`, with the port in use where 0 was asked for. */
@@ -29,6 +30,10 @@ export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   readonly log: Logger;
+  /** Default: {@link TIME_LIMITS}. */
+  readonly time?: TimeLimits;
+  /** Takes over connections that ask to become WebSockets. */
+  readonly websocket?: ContextSocket;
 }
 
 /**
@@ -37,17 +42,25 @@ export interface ServerOptions {
  * @throws AppError PORT_IN_USE, SERVER_NOT_STARTED (address not ours, port not permitted)
  */
 export async function startApiServer(options: ServerOptions): Promise<ApiServer> {
-  const { app, host, port, log } = options;
-  const server = createServer(SERVER_OPTIONS, withPath(app));
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = REQUEST_TIMEOUT_MS;
-  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  const { app, host, port, log, time = TIME_LIMITS, websocket } = options;
+  const connectionsCheckingInterval = Math.ceil(time.headersMs / LOOKS);
+  const server = createServer({ ...SERVER_OPTIONS, connectionsCheckingInterval }, withPath(app));
+  server.headersTimeout = time.headersMs;
+  server.requestTimeout = time.requestMs;
+  server.keepAliveTimeout = time.keepAliveMs;
   server.on('clientError', answerMalformed);
   server.on('checkExpectation', refuseExpectation);
+  if (websocket) acceptUpgrades(server, websocket);
   await listen(server, host, port);
   const url = urlOf(server.address() as AddressInfo, host);
   log.info({ url }, 'API listens');
-  return { url, server, stop: (deadlineMs) => stop(server, app, deadlineMs) };
+  return {
+    url,
+    server,
+    async stop(deadlineMs) {
+      await Promise.all([websocket?.stop(deadlineMs), stop(server, app, deadlineMs)]);
+    },
+  };
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -115,6 +128,11 @@ const MALFORMED: Readonly<Record<string, readonly [number, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 };
 
+const MALFORMED_CODES: Readonly<Record<number, ErrorCode>> = {
+  408: 'REQUEST_TIMEOUT',
+  413: 'PAYLOAD_TOO_LARGE',
+};
+
 const DETAILS: Readonly<Record<number, string>> = {
   408: 'The request did not arrive in time.',
   417: 'The expectation of the `Expect` header cannot be met.',
@@ -122,7 +140,7 @@ const DETAILS: Readonly<Record<number, string>> = {
 };
 
 function malformedProblem(status: number): object {
-  const code: ErrorCode = status === 413 ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION';
+  const code = MALFORMED_CODES[status] ?? 'VALIDATION';
   return {
     type: `/api/context/docs#${code}`,
     title: ERROR_CODES[code][1],

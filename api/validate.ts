@@ -11,7 +11,7 @@ import { AppError, ERROR_CODES, type ErrorCode, type FieldError } from '../domai
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
-  what: 'body' | 'query' | 'path',
+  what: 'body' | 'query' | 'path' | 'message' | 'line',
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;

@@ -3,10 +3,13 @@ import { messageOf } from '../domain/errors.ts';
 import { apiBench } from './api.ts';
 import { fileWrites } from './file-writes.ts';
 import { manyLinks } from './many-links.ts';
+import { searchLatency } from './search-latency.ts';
+import { searchQuality } from './search-quality.ts';
 import { syncLatency } from './sync-latency.ts';
 import { syncPeers } from './sync-peers.ts';
 import { syncScale } from './sync-scale.ts';
 import { syncThroughput } from './sync-throughput.ts';
+import { webSocketLatency } from './websocket.ts';
 
 /** One benchmark: what it measures, and how to run it with the rest of the command line. */
 export interface Bench {
@@ -19,10 +22,13 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   api: apiBench,
   'file-writes': fileWrites,
   'many-links': manyLinks,
+  'search-latency': searchLatency,
+  'search-quality': searchQuality,
   'sync-latency': syncLatency,
   'sync-peers': syncPeers,
   'sync-scale': syncScale,
   'sync-throughput': syncThroughput,
+  websocket: webSocketLatency,
 };
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {

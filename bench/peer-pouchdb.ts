@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '../domain/errors.ts';
 import type { Memory } from '../domain/item.ts';
-import type { Pair } from './peer.ts';
+import type { Pair, ReplicationBatch } from './peer.ts';
 import { importPeer } from './peer-packages.ts';
 
-/** Documents written, and replicated, at a time; the default of 100 is slower. */
+/** Documents written at a time, which is not timed. */
 const BATCH = 500;
 
 interface Row extends Memory {
@@ -29,11 +29,11 @@ interface PouchClass {
   sync(
     a: Pouch,
     b: Pouch,
-    options: { batch_size: number },
+    options: { batch_size?: number },
   ): Promise<Record<'push' | 'pull', { readonly ok: boolean }>>;
 }
 
-export async function openPouchPair(): Promise<Pair> {
+export async function openPouchPair(replicated: ReplicationBatch): Promise<Pair> {
   const [core, leveldb, replication] = await Promise.all([
     importPeer('pouchdb-core'),
     importPeer('pouchdb-adapter-leveldb'),
@@ -42,13 +42,14 @@ export async function openPouchPair(): Promise<Pair> {
   const pouch = core as PouchClass;
   // The class is one for the whole process, and takes each plugin only once.
   if (!('sync' in pouch)) (pouch as PouchClass).plugin(leveldb).plugin(replication);
+  const options = replicated === null ? {} : { batch_size: replicated };
   const folder = mkdtempSync(join(tmpdir(), 'syncline-bench-pouch-'));
   const open = (name: string): Pouch => new pouch(join(folder, name), { adapter: 'leveldb' });
   const sides = { near: open('near'), far: open('far') };
   return {
     write: (side, items) => write(sides[side], items),
     async sync() {
-      const { push, pull } = await pouch.sync(sides.near, sides.far, { batch_size: BATCH });
+      const { push, pull } = await pouch.sync(sides.near, sides.far, options);
       if (!push.ok || !pull.ok) throw new AppError('INTERNAL', 'PouchDB did not sync');
     },
     async read(side, name) {

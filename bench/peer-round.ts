@@ -8,7 +8,7 @@ import { benchItem } from './bench-item.ts';
 import { openPouchPair } from './peer-pouchdb.ts';
 import { openRxPair } from './peer-rxdb.ts';
 import { openSynclinePair } from './peer-syncline.ts';
-import { CONTENDERS, type Contender, type Pair, type RoundTimes } from './peer.ts';
+import { CONTENDERS, TUNED_BATCH, type Contender, type Pair, type RoundTimes } from './peer.ts';
 
 const QUIET_PASSES = 5;
 const RSS_EVERY_MS = 50;
@@ -17,8 +17,10 @@ const WARM_UP = 2_000;
 
 const OPEN: Readonly<Record<Contender, () => Promise<Pair>>> = {
   syncline: openSynclinePair,
-  pouchdb: openPouchPair,
-  rxdb: openRxPair,
+  pouchdb: () => openPouchPair(TUNED_BATCH),
+  rxdb: () => openRxPair(TUNED_BATCH),
+  'pouchdb-defaults': () => openPouchPair(null),
+  'rxdb-defaults': () => openRxPair(null),
 };
 
 async function oneRound(open: () => Promise<Pair>, items: number): Promise<RoundTimes> {

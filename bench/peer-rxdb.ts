@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../domain/errors.ts';
 import type { Memory } from '../domain/item.ts';
-import type { Pair } from './peer.ts';
+import type { Pair, ReplicationBatch } from './peer.ts';
 import { importPeer } from './peer-packages.ts';
 
-/** Documents written, and replicated, at a time. */
+/** Documents written at a time, which is not timed. */
 const BATCH = 500;
 
 const SCHEMA = {
@@ -55,7 +55,7 @@ interface Replication {
   };
 }
 
-export async function openRxPair(): Promise<Pair> {
+export async function openRxPair(replicated: ReplicationBatch): Promise<Pair> {
   const [core, memory, replication] = (await Promise.all([
     importPeer('rxdb'),
     importPeer('rxdb/plugins/storage-memory'),
@@ -76,7 +76,7 @@ export async function openRxPair(): Promise<Pair> {
   );
   return {
     write: (side, items) => write(sides[side].items, items),
-    sync: () => replicate(replication, sides.near.items, master),
+    sync: () => replicate(replication, { collection: sides.near.items, master, replicated }),
     async read(side, name) {
       return (await sides[side].items.findOne(name).exec())?.toJSON() ?? null;
     },
@@ -91,19 +91,23 @@ export async function openRxPair(): Promise<Pair> {
 /** One replication from the last checkpoint on, as a program does that syncs now and then. */
 async function replicate(
   replication: Replication,
-  collection: Collection,
-  master: Master,
+  {
+    collection,
+    master,
+    replicated,
+  }: { collection: Collection; master: Master; replicated: ReplicationBatch },
 ): Promise<void> {
+  const batch = replicated === null ? {} : { batchSize: replicated };
   const state = replication.replicateRxCollection({
     replicationIdentifier: 'bench',
     collection,
     live: false,
     waitForLeadership: false,
     pull: {
-      batchSize: BATCH,
+      ...batch,
       handler: (since: unknown, size: number) => master.masterChangesSince(since, size),
     },
-    push: { batchSize: BATCH, handler: (rows: readonly Row[]) => master.masterWrite(rows) },
+    push: { ...batch, handler: (rows: readonly Row[]) => master.masterWrite(rows) },
   });
   const errors: unknown[] = [];
   const watch = state.error$.subscribe((error) => errors.push(error));

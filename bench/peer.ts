@@ -4,8 +4,21 @@
  */
 import type { Memory } from '../domain/item.ts';
 
-export const CONTENDERS = ['syncline', 'pouchdb', 'rxdb'] as const;
+/** The peers twice: with the batch size that suits them here, and as they come. */
+export const CONTENDERS = [
+  'syncline',
+  'pouchdb',
+  'rxdb',
+  'pouchdb-defaults',
+  'rxdb-defaults',
+] as const;
 export type Contender = (typeof CONTENDERS)[number];
+
+/** Documents a peer replicates at a time; null: its own default. */
+export type ReplicationBatch = number | null;
+
+/** What suits both peers on these items: their own default of 100 is slower. */
+export const TUNED_BATCH = 500;
 
 /** Two stores, `near` and `far`, and the sync between them. */
 export interface Pair {

@@ -19,8 +19,9 @@ const run = promisify(execFile);
 const BOOTSTRAP = fileURLToPath(new URL('../dev/bootstrap.mjs', import.meta.url));
 
 export const syncPeers: Bench = {
-  about: 'two-way sync beside PouchDB (leveldb) and RxDB (memory): medians and ratios',
-  usage: '[--items 10000] [--rounds 3] [--without pouchdb,rxdb]',
+  about:
+    'two-way sync beside PouchDB (leveldb) and RxDB (memory), tuned and by their own defaults: medians and ratios',
+  usage: '[--items 10000] [--rounds 3] [--without pouchdb-defaults,rxdb-defaults]',
   async run(args) {
     const { values } = parseArgs({
       args: [...args],

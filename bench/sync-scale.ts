@@ -1,10 +1,8 @@
 /**
  * What the size of a link costs: memory of a first sync, and the time of a small change, on a small
- * link and on a large one. The remote lives in this process, so its memory is told apart.
+ * link and on a large one. The remote lives in a process of its own: the memory told is the worker's.
  */
 import { parseArgs } from 'node:util';
-import { createFakeRemote, type FakeRemote } from '../connectors/fake/fake-remote.ts';
-import { createFakeType } from '../connectors/fake/fake-type.ts';
 import { AppError } from '../domain/errors.ts';
 import { itemKey } from '../domain/item.ts';
 import type { Link } from '../domain/link.ts';
@@ -12,6 +10,7 @@ import { CALLER, createTestEngine, type TestEngine } from '../test/support/engin
 import { benchItem, ITEM_BYTES } from './bench-item.ts';
 import { startBenchPostgres } from './bench-postgres.ts';
 import { median, ms, table } from './figures.ts';
+import { startFarRemote, type FarRemote } from './far-remote.ts';
 import { describeMachine } from './machine.ts';
 import type { Bench } from './main.ts';
 import { countOf } from './options.ts';
@@ -39,7 +38,7 @@ export const syncScale: Bench = {
 interface Size {
   readonly items: number;
   readonly initialMs: number;
-  /** Resident memory before the first pass (the remote's items are in it), and at most during it. */
+  /** Resident memory before the first pass, and at most during it. */
   readonly rssMb: readonly [before: number, peak: number];
   readonly deltaMs: readonly number[];
   readonly quietMs: readonly number[];
@@ -64,11 +63,11 @@ async function compare(items: number, changes: number): Promise<void> {
 }
 
 async function measure(items: number, changes: number): Promise<Size> {
-  const remote = createFakeRemote({ grade: 'A' });
-  const engine = await createTestEngine({ types: [createFakeType(new Map([['it', remote]]))] });
+  const remote = await startFarRemote();
+  const engine = await createTestEngine({ types: [remote.type] });
   try {
-    for (let nth = 0; nth < items; nth += 1) remote.put(benchItem(nth, 'first'));
-    const link = await engine.addLink('fake', { remote: 'it' });
+    await remote.put({ from: 0, to: items, step: 1, wording: 'first' });
+    const link = await engine.addLink('far', {});
     const before = process.memoryUsage.rss();
     const rss = watchRss();
     const initialMs = await timed(engine, link, items);
@@ -84,6 +83,7 @@ async function measure(items: number, changes: number): Promise<Size> {
     return { items, initialMs, rssMb, deltaMs, quietMs };
   } finally {
     await engine.close();
+    await remote.stop();
   }
 }
 
@@ -101,18 +101,16 @@ async function timed(engine: TestEngine, link: Link, moves: number): Promise<num
 
 /** Changes items all over the link: half of them on the hub, the others on the remote. */
 async function changeBoth(
-  { engine, remote }: { engine: TestEngine; remote: FakeRemote },
+  { engine, remote }: { engine: TestEngine; remote: FarRemote },
   { items, changes, wording }: { items: number; changes: number; wording: string },
 ): Promise<void> {
   const step = Math.floor(items / changes);
-  for (let nth = 0; nth < changes; nth += 1) {
+  await remote.put({ from: 0, to: changes * step, step: 2 * step, wording });
+  for (let nth = 1; nth < changes; nth += 2) {
     const data = benchItem(nth * step, wording);
-    if (nth % 2 === 0) remote.put(data);
-    else {
-      const key = itemKey('p/', 'memory', data.name);
-      const options = { kind: 'memory', ttl: null } as const;
-      await engine.store.contexts.store(CALLER, { key, data, options });
-    }
+    const key = itemKey('p/', 'memory', data.name);
+    const options = { kind: 'memory', ttl: null } as const;
+    await engine.store.contexts.store(CALLER, { key, data, options });
   }
 }
 

@@ -19,6 +19,11 @@ export interface CliIo {
   readonly version: string;
   /** Runs the stack in this terminal until it ends; gives its exit code. */
   readonly runStart: (args: readonly string[]) => Promise<number>;
+  /** Runs a program of `main/` in this terminal; gives its exit code. */
+  readonly runMain: (
+    name: 'config-command' | 'store-command',
+    args: readonly string[],
+  ) => Promise<number>;
 }
 
 /** What one command gets. */

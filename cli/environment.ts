@@ -31,8 +31,8 @@ export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environme
     installation: {
       home,
       servers: {
-        postgres: env['DATABASE_URL'] || postgresOf(env) || file('database.url'),
-        redis: env['REDIS_URL'] || file('redis.url'),
+        postgres: env['DATABASE_URL'] || postgresOf(env) || file('database.postgresql.url'),
+        redis: env['REDIS_URL'] || file('database.redis.url'),
         temporal: env['TEMPORAL_ADDRESS'] || file('temporal.address'),
       },
     },

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import { readEnvironment } from './environment.ts';
 import { readVersion } from './package-version.ts';
 import { runCli } from './program.ts';
-import { runStart } from './run-start.ts';
+import { runMain, runStart } from './run-start.ts';
 
 async function readStdin(): Promise<string> {
   const chunks: Buffer[] = [];
@@ -37,4 +37,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   environment: readEnvironment(),
   version: readVersion(),
   runStart,
+  runMain,
 });

@@ -1,13 +1,21 @@
 /** The `syncline` command: all its parts, and one run of it. */
 import { Command } from 'commander';
 import { addGlobals, createRunner, type CliIo } from './cli-context.ts';
+import { addConfig } from './commands/config.ts';
 import { addConflicts } from './commands/conflicts.ts';
 import { addContext } from './commands/context.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addExport } from './commands/export.ts';
+import { addImport } from './commands/import.ts';
+import { addAudit } from './commands/audit.ts';
+import { addKeys } from './commands/keys.ts';
 import { addLink } from './commands/link.ts';
 import { addStart } from './commands/start.ts';
+import { addStoreCommands } from './commands/store-commands.ts';
+import { addStats } from './commands/stats.ts';
 import { addStatus } from './commands/status.ts';
 import { addSync } from './commands/sync.ts';
+import { addTenants } from './commands/tenants.ts';
 import { explain } from './exit-code.ts';
 
 const DESCRIPTION = 'One durable, versioned context for every agent, kept in step everywhere.';
@@ -47,10 +55,18 @@ function createProgram(
   const runner = createRunner(io, onResult);
   addStart(program, io, (code) => onResult({ code }));
   addStatus(program, runner);
+  addStats(program, runner);
   addDoctor(program, runner);
+  addConfig(program, io, (code) => onResult({ code }));
+  addStoreCommands(program, io, (code) => onResult({ code }));
+  addExport(program, runner);
+  addImport(program, runner);
   addLink(program, runner);
   addSync(program, runner);
   addConflicts(program, runner);
   addContext(program, runner);
+  addKeys(program, runner);
+  addTenants(program, runner);
+  addAudit(program, runner);
   return program;
 }

@@ -1,12 +1,23 @@
-/** The client: typed calls over `fetch`, for Node 20+ and browsers. Imports nothing of Node. */
+/**
+ * The client: typed calls over `fetch`, subscriptions over a WebSocket, for Node 20+ and browsers.
+ * Imports nothing of Node.
+ */
 import type {
+  Analytics,
+  AnalyticsQuery,
+  BatchOperation,
+  BatchResult,
   ChangePage,
   ConnectorRow,
   Context,
+  ContextDiff,
   ContextEnvelope,
   Deleted,
   Health,
   Page,
+  Rollback,
+  SearchAnswer,
+  SearchOptions,
   StoreOptions,
   UpdateOptions,
   VersionRow,
@@ -20,9 +31,33 @@ import {
   type PageQuery,
   type RunCalls,
 } from './sync-calls.ts';
+import {
+  auditLogCalls,
+  keyCalls,
+  tenantCalls,
+  type AuditLogCalls,
+  type KeyCalls,
+  type TenantCalls,
+} from './admin-calls.ts';
 import { doctorCalls, type DoctorCalls } from './doctor-calls.ts';
+import { encryptionCalls, type EncryptionCalls } from './encryption-calls.ts';
+import { createEmitter, type Emitter, type Listener } from './emitter.ts';
+import {
+  createLiveFeed,
+  type ClientEvents,
+  type ContextFilter,
+  type LiveFeed,
+  type Subscription,
+} from './live-feed.ts';
+import { openSocket, type OpenSocket } from './open-socket.ts';
 import { SyncError } from './sync-error.ts';
-import { createTransport, type CallOptions, type Transport } from './transport.ts';
+import { transferCalls, type TransferCalls } from './transfer-calls.ts';
+import {
+  createTransport,
+  type CallOptions,
+  type Transport,
+  type TransportOptions,
+} from './transport.ts';
 
 export interface ClientOptions {
   /** Default `http://127.0.0.1:3100`. */
@@ -30,11 +65,17 @@ export interface ClientOptions {
   readonly apiKey?: string;
   /** For one answer; default 30,000. */
   readonly timeoutMs?: number;
-  /** Of calls that may be repeated without harm: reads, pause, resume, …; default 2. */
+  /**
+   * How often a call is tried again that found no answer, or one that says "later"; default 2.
+   * Writes, too: each carries an `Idempotency-Key`, so that it is done once.
+   */
   readonly retries?: number;
   readonly fetch?: typeof fetch;
   /** 0 to 1; spreads retries. Default `Math.random`. */
   readonly random?: () => number;
+  /** Makes an `Idempotency-Key`; default 128 random bits. */
+  readonly newKey?: () => string;
+  readonly openSocket?: OpenSocket;
 }
 
 export interface ListQuery extends PageQuery {
@@ -61,7 +102,7 @@ const DEFAULT_RETRIES = 2;
 const READ = { isRepeatable: true } as const;
 /**
  * A write whose answer was lost may have happened: done again it would make one more version, or
- * meet its own first write under `ifVersion`. So writes are never repeated.
+ * meet its own first write under `ifVersion`. So the transport sends it with an `Idempotency-Key`.
  */
 const WRITE = { isRepeatable: false } as const;
 
@@ -75,11 +116,18 @@ export class ContextClient {
   readonly runs: RunCalls;
   readonly conflicts: ConflictCalls;
   readonly doctor: DoctorCalls;
+  readonly encryption: EncryptionCalls;
+  readonly keys: KeyCalls;
+  readonly tenants: TenantCalls;
+  readonly auditLog: AuditLogCalls;
+  readonly transfer: TransferCalls;
   readonly #transport: Transport;
+  readonly #events: Emitter<ClientEvents> = createEmitter();
+  readonly #live: LiveFeed;
 
   constructor(options: ClientOptions = {}) {
     this.url = options.url ?? DEFAULT_URL;
-    this.#transport = createTransport({
+    const transport: TransportOptions = {
       url: this.url,
       apiKey: options.apiKey ?? null,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -87,11 +135,27 @@ export class ContextClient {
       // Browsers want fetch to be called on the window.
       fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
       random: options.random ?? Math.random,
+      newKey: options.newKey ?? randomKey,
+    };
+    this.#transport = createTransport(transport);
+    this.transfer = transferCalls(transport);
+    this.#live = createLiveFeed({
+      url: this.url,
+      apiKey: options.apiKey ?? null,
+      openSocket: options.openSocket ?? openSocket,
+      random: options.random ?? Math.random,
+      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      probe: () => this.changes({ since: 'now' }),
+      events: this.#events,
     });
     this.links = linkCalls(this.#transport);
     this.runs = runCalls(this.#transport);
     this.conflicts = conflictCalls(this.#transport);
     this.doctor = doctorCalls(this.#transport);
+    this.encryption = encryptionCalls(this.#transport);
+    this.keys = keyCalls(this.#transport);
+    this.tenants = tenantCalls(this.#transport);
+    this.auditLog = auditLogCalls(this.#transport);
   }
 
   /** Proof that the server answers. @throws SyncError UNREACHABLE, UNAVAILABLE */
@@ -141,9 +205,52 @@ export class ContextClient {
     return this.#call('GET', pathOf('versions', key), { ...READ, query: { ...query } });
   }
 
+  /** What changed between two versions; from the one before, to the current one. */
+  diff(
+    key: string,
+    query: { readonly from?: number; readonly to?: number } = {},
+  ): Promise<ContextDiff> {
+    return this.#call('GET', pathOf('diff', key), { ...READ, query: { ...query } });
+  }
+
+  /** Makes an old version's data current again, as a new version; options stay. */
+  rollback(
+    key: string,
+    version: number,
+    options: Omit<Rollback, 'version'> = {},
+  ): Promise<ContextEnvelope> {
+    const body = { version, ...options };
+    return this.#call('POST', pathOf('rollback', key), { ...WRITE, body });
+  }
+
+  /**
+   * Up to 1000 operations in order; one result each. With `atomic`, all or nothing: the first that
+   * fails is thrown, with `problem.failedIndex`.
+   */
+  async batch(
+    operations: readonly BatchOperation[],
+    options: { readonly atomic?: boolean } = {},
+  ): Promise<readonly BatchResult[]> {
+    const isRead = operations.every(({ op }) => op === 'get');
+    const body = { ...options, operations };
+    const call = { ...(isRead ? READ : WRITE), body };
+    const path = '/api/context/batch';
+    return (await this.#call<{ results: readonly BatchResult[] }>('POST', path, call)).results;
+  }
+
+  /** Numbers about all contexts, or those of a session or agent. */
+  analytics(query: AnalyticsQuery = {}): Promise<Analytics> {
+    return this.#call('GET', '/api/context/analytics', { ...READ, query: { ...query } });
+  }
+
   /** A page of contexts by key, without their data. */
   list(query?: ListQuery): Promise<Page<ContextEnvelope>> {
     return this.#call('GET', '/api/context/list', { ...READ, query: { ...query } });
+  }
+
+  /** Contexts by the words of a question, best first; an empty one gives the newest. */
+  search(query: string, options: SearchOptions = {}): Promise<SearchAnswer> {
+    return this.#call('POST', '/api/context/search', { ...READ, body: { query, options } });
   }
 
   /** A page of the change feed; pass its cursor as `since` to go on. */
@@ -162,8 +269,40 @@ export class ContextClient {
     return this.#call('GET', '/api/context/health', { ...READ, alsoOk: [503] });
   }
 
-  /** Ends everything under way; later calls fail. */
+  /**
+   * Tells each change of a key, or of what a filter names, with the event `contextChange`. Survives
+   * lost connections without a gap. Resolves when the server has taken it; a refusal is told by the
+   * event `error`, too, for those who do not wait.
+   *
+   * @throws SyncError VALIDATION, INVALID_KEY, CURSOR_EXPIRED, UNAUTHENTICATED, …, TIMEOUT
+   */
+  subscribe(keyOrFilter: string | ContextFilter): Promise<Subscription> {
+    return this.#live.subscribe(filterOf(keyOrFilter));
+  }
+
+  /** Ends a subscription, or all of a key or filter. Nothing is told for it any more. */
+  unsubscribe(what: string | ContextFilter | Subscription): void {
+    this.#live.unsubscribe(typeof what === 'string' ? filterOf(what) : what);
+  }
+
+  on<Name extends keyof ClientEvents>(event: Name, listener: Listener<ClientEvents[Name]>): this {
+    this.#events.on(event, listener);
+    return this;
+  }
+
+  once<Name extends keyof ClientEvents>(event: Name, listener: Listener<ClientEvents[Name]>): this {
+    this.#events.once(event, listener);
+    return this;
+  }
+
+  off<Name extends keyof ClientEvents>(event: Name, listener: Listener<ClientEvents[Name]>): this {
+    this.#events.off(event, listener);
+    return this;
+  }
+
+  /** Ends everything under way, subscriptions, too; later calls fail. */
   close(): void {
+    this.#live.close();
     this.#transport.close();
   }
 
@@ -173,3 +312,12 @@ export class ContextClient {
 }
 
 const MISSING: ReadonlySet<string> = new Set(['CONTEXT_NOT_FOUND', 'VERSION_NOT_FOUND']);
+
+const filterOf = (keyOrFilter: string | ContextFilter): ContextFilter =>
+  typeof keyOrFilter === 'string' ? { key: keyOrFilter } : keyOrFilter;
+
+// `crypto.randomUUID` is missing on pages that came over plain HTTP.
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,8 +1,13 @@
 /** The published client, `syncline/client`. */
 export { ContextClient } from './context-client.ts';
 export type { ChangesQuery, ClientOptions, ListQuery } from './context-client.ts';
+export type { ExportOptions, ImportOptions, TransferCalls } from './transfer-calls.ts';
 export type { DoctorCalls } from './doctor-calls.ts';
+export type { AuditLogCalls, KeyCalls, OfTenant, TenantCalls } from './admin-calls.ts';
+export type { EncryptionCalls } from './encryption-calls.ts';
 export { JsonText, jsonText } from './json-text.ts';
+export type { ClientEvents, ContextChange, ContextFilter, Subscription } from './live-feed.ts';
+export { getContext, storeContext, updateContext } from './quick.ts';
 export { SyncError } from './sync-error.ts';
 export type { ClientErrorCode } from './sync-error.ts';
 export type {
@@ -15,7 +20,18 @@ export type {
   WaitOptions,
 } from './sync-calls.ts';
 export type {
+  ApiKey,
+  AuditRow,
+  MadeApiKey,
+  NewApiKey,
+  NewTenant,
+  Tenant,
+  TenantRemoval,
+  Analytics,
+  AnalyticsQuery,
   AwaitedWrite,
+  BatchOperation,
+  BatchResult,
   BulkResolution,
   BulkResult,
   Change,
@@ -23,12 +39,14 @@ export type {
   Conflict,
   ConnectorRow,
   Context,
+  ContextDiff,
   ContextEnvelope,
   Deleted,
   DoctorFinding,
   DoctorRepair,
   DoctorReport,
   Health,
+  ImportResult,
   Json,
   JsonObject,
   Link,
@@ -40,7 +58,12 @@ export type {
   QuarantineChoice,
   QuarantinedItem,
   Resolution,
+  Rotation,
+  Rollback,
   Run,
+  SearchAnswer,
+  SearchHit,
+  SearchOptions,
   Plan,
   RunOp,
   StartedRun,

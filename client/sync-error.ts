@@ -13,6 +13,7 @@ export interface SyncErrorFacts {
   readonly status: number;
   readonly errors?: readonly { readonly pointer: string; readonly detail: string }[];
   readonly requestId?: string | null;
+  readonly retryAfterMs?: number | null;
   /** The whole problem document, e.g. for `currentVersion`. */
   readonly problem?: Problem | null;
   readonly cause?: unknown;
@@ -28,6 +29,8 @@ export class SyncError extends Error {
   /** For asking the operator about it; null when there was no answer. */
   readonly requestId: string | null;
   readonly problem: Problem | null;
+  /** How long the server asked to wait, ms; null: it did not say. */
+  readonly retryAfterMs: number | null;
 
   constructor(message: string, facts: SyncErrorFacts) {
     super(message, { cause: facts.cause });
@@ -36,6 +39,7 @@ export class SyncError extends Error {
     this.errors = facts.errors ?? [];
     this.requestId = facts.requestId ?? null;
     this.problem = facts.problem ?? null;
+    this.retryAfterMs = facts.retryAfterMs ?? null;
   }
 
   /** Version the context has now, when a write was refused with VERSION_CONFLICT. */

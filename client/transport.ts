@@ -1,4 +1,7 @@
-/** Sends calls: time-outs, retries of what may be repeated, errors with codes. */
+/**
+ * Sends calls: time-outs, retries, errors with codes. A write whose answer was lost may have
+ * happened, so each write carries an `Idempotency-Key`: sent again, it is answered as the first time.
+ */
 import type { Problem } from '../api/contract.ts';
 import { jsonText } from './json-text.ts';
 import { SyncError } from './sync-error.ts';
@@ -7,11 +10,13 @@ export interface TransportOptions {
   readonly url: string;
   readonly apiKey: string | null;
   readonly timeoutMs: number;
-  /** How often a call that may be repeated is tried again. */
+  /** How often a call is tried again when it found no answer, or one that says "later". */
   readonly retries: number;
   readonly fetch: typeof fetch;
   /** 0 to 1; spreads retries. */
   readonly random: () => number;
+  /** Makes an `Idempotency-Key`. */
+  readonly newKey: () => string;
 }
 
 export interface CallOptions {
@@ -19,8 +24,10 @@ export interface CallOptions {
     Record<string, string | number | boolean | readonly string[] | undefined>
   >;
   readonly body?: unknown;
-  /** Whether doing it twice is the same as doing it once. */
+  /** Whether doing it twice is the same as doing it once; else it gets an `Idempotency-Key`. */
   readonly isRepeatable: boolean;
+  /** The server must not keep the answer (it holds a secret): no key, and so never repeated. */
+  readonly isSecret?: true;
   /** Added to the time-out, for calls that wait on the server. */
   readonly extraMs?: number;
   /** Answers that are not errors though their status says so. */
@@ -37,21 +44,28 @@ export interface Transport {
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
 const RETRIED_STATUS = new Set([429, 502, 503, 504]);
+/** Methods of calls that take an `Idempotency-Key`. */
+const KEYED: ReadonlySet<string> = new Set(['POST', 'PUT', 'DELETE']);
 
 /** A transport over `fetch`. */
 export function createTransport(options: TransportOptions): Transport {
-  const closing = new AbortController();
+  const closing = createClosing();
   return {
     async call<Answer>(method: string, path: string, call: CallOptions): Promise<Answer> {
-      const tries = call.isRepeatable ? options.retries + 1 : 1;
+      const hasKey = !call.isRepeatable && call.isSecret !== true && KEYED.has(method);
+      const key = hasKey ? options.newKey() : null;
+      const tries = call.isRepeatable || hasKey ? options.retries + 1 : 1;
+      const what = { method, path, call, key, closing };
       for (let attempt = 1; ; attempt += 1) {
-        const result = await attemptCall(options, { method, path, call, closing: closing.signal });
+        const result = await attemptCall(options, what);
         if (!(result instanceof Retryable)) return result as Answer;
-        if (attempt >= tries || closing.signal.aborted) throw result.error;
-        await pause(retryDelayMs(attempt, result.afterMs, options.random), closing.signal);
+        // A server that asks for more patience than the caller has would only be asked too soon.
+        const isTooLong = result.afterMs > options.timeoutMs;
+        if (attempt >= tries || isTooLong || closing.isClosed()) throw result.error;
+        await pause(retryDelayMs(attempt, result.afterMs, options.random), closing);
       }
     },
-    close: () => closing.abort(),
+    close: () => closing.close(),
   };
 }
 
@@ -59,7 +73,9 @@ interface Attempt {
   readonly method: string;
   readonly path: string;
   readonly call: CallOptions;
-  readonly closing: AbortSignal;
+  /** The `Idempotency-Key`, the same in every attempt. */
+  readonly key: string | null;
+  readonly closing: Closing;
 }
 
 /** A failure after which the same call may do better. */
@@ -77,22 +93,22 @@ async function attemptCall(options: TransportOptions, attempt: Attempt): Promise
   const { call, closing } = attempt;
   const controller = new AbortController();
   const abort = (): void => controller.abort();
-  closing.addEventListener('abort', abort);
+  const stay = closing.onClose(abort);
   const timer = setTimeout(abort, options.timeoutMs + (call.extraMs ?? 0));
   try {
-    if (closing.aborted) throw new SyncError('The client is closed.', NO_ANSWER);
+    if (closing.isClosed()) throw new SyncError('The client is closed.', NO_ANSWER);
     const response = await options.fetch(urlOf(options.url, attempt), {
       method: attempt.method,
-      headers: headersOf(options.apiKey, call.body !== undefined),
+      headers: headersOf(options.apiKey, attempt),
       ...(call.body === undefined ? {} : { body: jsonText(call.body) }),
       signal: controller.signal,
     });
     return await readAnswer(response, await response.text(), call);
   } catch (error) {
-    return failure(error, controller.signal.aborted && !closing.aborted, options);
+    return failure(error, controller.signal.aborted && !closing.isClosed(), options);
   } finally {
     clearTimeout(timer);
-    closing.removeEventListener('abort', abort);
+    stay();
   }
 }
 
@@ -126,20 +142,32 @@ function reasonOf(error: unknown): string {
 async function readAnswer(response: Response, text: string, call: CallOptions): Promise<unknown> {
   if (response.ok || call.alsoOk?.includes(response.status) === true) return parse(text, response);
   const error = errorOf(response, text);
-  if (!RETRIED_STATUS.has(response.status)) throw error;
-  const seconds = Number(response.headers.get('retry-after') ?? '0');
-  return new Retryable(error, Number.isFinite(seconds) ? seconds * 1000 : 0);
+  // The first attempt is still at work: its answer comes.
+  const isAtWork = error.code === 'IDEMPOTENCY_IN_PROGRESS';
+  if (!RETRIED_STATUS.has(response.status) && !isAtWork) throw error;
+  return new Retryable(error, error.retryAfterMs ?? 0);
 }
 
-function errorOf(response: Response, text: string): SyncError {
+/** `Retry-After` as ms: seconds, or a date. */
+function retryAfterMs({ headers }: Response): number | null {
+  const text = headers.get('retry-after');
+  if (text === null) return null;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : null;
+}
+
+/** The error an answer tells. */
+export function errorOf(response: Response, text: string): SyncError {
   const type = response.headers.get('content-type') ?? '';
   if (!type.startsWith('application/problem+json')) {
     const detail = `The server answered ${response.status} without a problem document.`;
-    return new SyncError(detail, { code: 'BAD_ANSWER', status: response.status });
+    const facts = { status: response.status, retryAfterMs: retryAfterMs(response) };
+    return new SyncError(detail, { code: 'BAD_ANSWER', ...facts });
   }
   const problem = parse(text, response) as Problem;
   const { code, status, errors = [], requestId } = problem;
-  return new SyncError(problem.detail, { code, status, errors, requestId, problem });
+  const facts = { code, status, errors, requestId, problem };
+  return new SyncError(problem.detail, { ...facts, retryAfterMs: retryAfterMs(response) });
 }
 
 function parse(text: string, response: Response): unknown {
@@ -161,10 +189,11 @@ function urlOf(base: string, { path, call }: Attempt): string {
   return base.replace(/\/+$/, '') + path + (text === '' ? '' : `?${text}`);
 }
 
-function headersOf(apiKey: string | null, hasBody: boolean): Record<string, string> {
+function headersOf(apiKey: string | null, { call, key }: Attempt): Record<string, string> {
   return {
     accept: 'application/json',
-    ...(hasBody ? { 'content-type': 'application/json' } : {}),
+    ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(key === null ? {} : { 'idempotency-key': key }),
     ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
   };
 }
@@ -172,17 +201,41 @@ function headersOf(apiKey: string | null, hasBody: boolean): Record<string, stri
 /** Doubles with each attempt, half of it by chance; never less than the server asked for. */
 function retryDelayMs(attempt: number, afterMs: number, random: () => number): number {
   const fullMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (attempt - 1));
-  return Math.max(Math.min(afterMs, MAX_RETRY_MS), fullMs / 2 + (random() * fullMs) / 2);
+  return Math.max(afterMs, fullMs / 2 + (random() * fullMs) / 2);
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+function pause(ms: number, closing: Closing): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
+    const stay = closing.onClose(end);
     function end(): void {
       clearTimeout(timer);
-      signal.removeEventListener('abort', end);
+      stay();
       resolve();
     }
   });
+}
+
+/** That the client is closed. Not an `AbortSignal`: Node warns when many calls listen to one. */
+interface Closing {
+  isClosed(): boolean;
+  close(): void;
+  /** Calls back at the close; the answer takes that back. */
+  onClose(end: () => void): () => void;
+}
+
+function createClosing(): Closing {
+  const open = new Set<() => void>();
+  let isClosed = false;
+  return {
+    isClosed: () => isClosed,
+    close() {
+      isClosed = true;
+      for (const end of [...open]) end();
+    },
+    onClose(end) {
+      open.add(end);
+      return () => void open.delete(end);
+    },
+  };
 }

@@ -119,7 +119,10 @@ export type ApplyOutcome<Value extends Json = JsonObject> =
       readonly remoteId: RemoteId;
       /** Version OUR write made, even if somebody has written since; null after a delete. */
       readonly version: string | null;
-      /** Our value in the remote's own spelling (what a reader would have got right after the write). */
+      /**
+       * Our value in the remote's own spelling (what a reader would have got right after the write).
+       * The very object that was given says: taken over as it was; it is never changed in place.
+       */
       readonly written: Value | null;
     }
   /** The remote no longer has `expectedVersion`; nothing was written. */

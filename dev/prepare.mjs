@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, extname, join, relative } from 'node:path';
+import { bundleClient } from './bundle-client.mjs';
 
 const NEEDED_NODE = [20, 19];
 const SKIPPED = new Set(['node_modules', 'dist', 'coverage', 'test', 'bench', 'docs']);
@@ -67,6 +68,7 @@ export async function ensureBuilt(root) {
       await run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', draft], root);
       copyAssets(root, sources, draft);
       await bundleWorkflows(draft);
+      await bundleClient(draft);
       writeFileSync(join(draft, '.syncline-stamp'), wanted);
       rmSync(join(root, 'dist'), { recursive: true, force: true });
       renameSync(draft, join(root, 'dist'));

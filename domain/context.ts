@@ -69,6 +69,8 @@ export interface ContextOptions {
   /** Seconds; null = never. */
   readonly ttl?: number | null | undefined;
   readonly compress?: boolean | undefined;
+  /** Left out: an encrypted context stays so, and others are as the server is set. */
+  readonly encrypt?: boolean | undefined;
   readonly ifVersion?: number | undefined;
 }
 
@@ -85,6 +87,8 @@ export interface RequestSlot {
   /** SHA-256 over method, path and key, as hex. */
   readonly slot: string;
   readonly token: string;
+  /** What of an answer's body is kept; missing: the body itself. */
+  readonly seal?: ((body: string) => string) | undefined;
   /** What a write with this result is answered; then it is kept in the write's own transaction. */
   readonly answerOf?: ((result: unknown) => RememberedAnswer) | undefined;
 }

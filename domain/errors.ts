@@ -33,6 +33,16 @@ export const ERROR_CODES = {
     'The compact JSON of `data` is over the limit (10 MiB by default).',
   ],
   PAYLOAD_TOO_LARGE: [413, 'The request body is too large', 'Send less at once.'],
+  BATCH_TOO_LARGE: [
+    413,
+    'The batch is too large',
+    'A batch may have a body of at most 32 MiB, and may read at most 32 MiB of stored data. Split it.',
+  ],
+  DIFF_TOO_LARGE: [
+    413,
+    'The versions are too large to be compared',
+    'Together they may have at most 4 MiB of compact JSON. Read both, and compare them yourself.',
+  ],
   UNSUPPORTED_MEDIA_TYPE: [415, 'The media type is not supported', 'Send `application/json`.'],
   METHOD_NOT_ALLOWED: [405, 'The method is not allowed here', 'See the `Allow` header.'],
   NOT_FOUND: [404, 'Nothing is here', 'The path names no resource.'],
@@ -72,6 +82,18 @@ export const ERROR_CODES = {
     'The key does not allow this',
     'Ask for a key with the scope named in the detail.',
   ],
+  KEY_NOT_FOUND: [404, 'The API key does not exist', 'See `syncline keys list`.'],
+  TENANT_NOT_FOUND: [404, 'The tenant does not exist', 'See `syncline tenants list`.'],
+  TENANT_NOT_EMPTY: [
+    409,
+    'The tenant holds data',
+    'Remove it with `force` if its data may go; while that is under way, ask again.',
+  ],
+  REQUEST_TIMEOUT: [
+    408,
+    'The request did not arrive in time',
+    'Headers must be there within 15 seconds, and a body must keep coming. Send it again.',
+  ],
   ORIGIN_REFUSED: [
     403,
     'Only loopback may call this server',
@@ -82,7 +104,31 @@ export const ERROR_CODES = {
     'Too many requests',
     'Wait for `Retry-After` seconds. Of a run: the remote is busy; the link rests as long as it asked.',
   ],
-  ENCRYPTION_NOT_CONFIGURED: [400, 'Encryption has no key', 'Set CONTEXT_ENCRYPTION_KEY.'],
+  TOO_MANY_CONNECTIONS: [
+    503,
+    'The server has as many WebSocket connections as it takes',
+    'Connect again in a moment, or to another API process.',
+  ],
+  TOO_MANY_SUBSCRIPTIONS: [
+    429,
+    'No more subscriptions are taken',
+    'End some, use a prefix instead of many keys, or connect to another API process.',
+  ],
+  ENCRYPTION_NOT_CONFIGURED: [
+    400,
+    'Encryption has no key',
+    'Set CONTEXT_ENCRYPTION_KEY. After a change of it, keep the one before in `security.encryption.old_keys`.',
+  ],
+  DECRYPTION_FAILED: [
+    500,
+    'An encrypted body cannot be read',
+    'Its bytes, its key or the context it belongs to were changed in the database. Nothing of it is shown. Restore it from a backup.',
+  ],
+  SEARCH_MODE_UNAVAILABLE: [
+    400,
+    'This server cannot search that way',
+    'There are no vectors to search by meaning. Use `mode` `text` or `hybrid`.',
+  ],
   CONNECTOR_NOT_ALLOWED: [
     403,
     'This server does not allow that connector configuration',
@@ -131,6 +177,11 @@ export const ERROR_CODES = {
     'The link does not carry this item',
     'Its scope, direction or remote leave it out; the detail says which. Nothing is wrong with the item.',
   ],
+  ITEM_ENCRYPTED: [
+    422,
+    'The item is encrypted, and links do not carry it',
+    'Both sides stay as they are. It goes on by itself once an update says `encrypt: false`.',
+  ],
   ITEM_NAME_TAKEN: [409, 'Two items claim one name', 'Rename one of them; both rest until then.'],
   REMOTE_MALFORMED: [
     422,
@@ -164,6 +215,26 @@ export const ERROR_CODES = {
     'Nothing was deleted: what a listing without an end does not show may still be there. Retried with back-off by itself; see that the remote can be read whole.',
   ],
   FENCED: [409, 'Another run took over this link', 'Nothing to do: the newer run does the work.'],
+  BACKUP_INVALID: [
+    422,
+    'The file is not a backup of Syncline',
+    'Name a file that `syncline backup` made. Nothing was changed.',
+  ],
+  BACKUP_DAMAGED: [
+    422,
+    'The backup is damaged',
+    'It is cut off, or its checksums do not fit. Use another copy. Nothing was changed.',
+  ],
+  BACKUP_TOO_NEW: [
+    409,
+    'The backup was made by a newer Syncline',
+    'Restore it with that version or a newer one. Nothing was changed.',
+  ],
+  STORE_NOT_EMPTY: [
+    409,
+    'The store holds data',
+    'Restore into an empty database, or say `--replace` to lose what is there.',
+  ],
   CONFIG_INVALID: [500, 'The configuration is not valid', 'Each fault is listed with its key.'],
   PORT_IN_USE: [500, 'The port is in use', 'Stop what uses it, or set another port.'],
   SERVER_NOT_STARTED: [

@@ -3,7 +3,9 @@
  * compared by member; arrays by what they have in common at both ends, in linear time. Applying it to
  * the first value gives the second.
  */
-import { canonicalJson, isJsonObject, type Json } from './json.ts';
+import { isJsonObject, type Json } from './json.ts';
+import { middleOf } from './json-delta.ts';
+import { createSameJson, type SameJson } from './json-equality.ts';
 
 export type PatchOp =
   | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: Json }
@@ -12,7 +14,7 @@ export type PatchOp =
 /** @returns ops in the order in which they are to be applied */
 export function diffJson(before: Json, after: Json): PatchOp[] {
   const ops: PatchOp[] = [];
-  compare({ before, after }, '', ops);
+  compare({ before, after }, '', { ops, isSame: createSameJson() });
   return ops;
 }
 
@@ -21,50 +23,44 @@ interface Pair {
   readonly after: Json;
 }
 
-function compare({ before, after }: Pair, path: string, ops: PatchOp[]): void {
+interface Comparison {
+  readonly ops: PatchOp[];
+  readonly isSame: SameJson;
+}
+
+function compare({ before, after }: Pair, path: string, on: Comparison): void {
   if (isJsonObject(before) && isJsonObject(after)) {
     for (const name of Object.keys(before)) {
-      if (!Object.hasOwn(after, name)) ops.push({ op: 'remove', path: at(path, name) });
+      if (!Object.hasOwn(after, name)) on.ops.push({ op: 'remove', path: at(path, name) });
     }
     for (const [name, value] of Object.entries(after)) {
-      if (!Object.hasOwn(before, name)) ops.push({ op: 'add', path: at(path, name), value });
-      else compare({ before: before[name]!, after: value! }, at(path, name), ops);
+      if (!Object.hasOwn(before, name)) on.ops.push({ op: 'add', path: at(path, name), value });
+      else compare({ before: before[name]!, after: value! }, at(path, name), on);
     }
     return;
   }
   if (Array.isArray(before) && Array.isArray(after))
-    return compareLists(before, after, { path, ops });
-  if (!isSame(before, after)) ops.push({ op: 'replace', path, value: after });
+    return compareLists(before, after, { path, on });
+  if (!on.isSame(before, after)) on.ops.push({ op: 'replace', path, value: after });
 }
 
 function compareLists(
   before: readonly Json[],
   after: readonly Json[],
-  { path, ops }: { path: string; ops: PatchOp[] },
+  { path, on }: { path: string; on: Comparison },
 ): void {
-  const shorter = Math.min(before.length, after.length);
-  let head = 0;
-  while (head < shorter && isSame(before[head]!, after[head]!)) head += 1;
-  let tail = 0;
-  while (
-    tail < shorter - head &&
-    isSame(before[before.length - 1 - tail]!, after[after.length - 1 - tail]!)
-  )
-    tail += 1;
-  const [gone, come] = [before.length - head - tail, after.length - head - tail];
+  const { head, gone, come } = middleOf(before, after, on.isSame);
   const paired = Math.min(gone, come);
   for (let nth = head; nth < head + paired; nth += 1) {
-    compare({ before: before[nth]!, after: after[nth]! }, at(path, nth), ops);
+    compare({ before: before[nth]!, after: after[nth]! }, at(path, nth), on);
   }
   for (let nth = head + gone - 1; nth >= head + paired; nth -= 1) {
-    ops.push({ op: 'remove', path: at(path, nth) });
+    on.ops.push({ op: 'remove', path: at(path, nth) });
   }
   for (let nth = head + paired; nth < head + come; nth += 1) {
-    ops.push({ op: 'add', path: at(path, nth), value: after[nth]! });
+    on.ops.push({ op: 'add', path: at(path, nth), value: after[nth]! });
   }
 }
-
-const isSame = (a: Json, b: Json): boolean => canonicalJson(a) === canonicalJson(b);
 
 const at = (path: string, part: string | number): string =>
   `${path}/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -7,6 +7,7 @@ import { TenantEntity } from './tenant-entity.ts';
 @Entity({ name: 'api_keys', schema: 'context_system' })
 @ForeignKey(() => TenantEntity, ['tenantId'], ['id'], { name: 'api_keys_tenant_id_fkey' })
 @Index('api_keys_hash', { synchronize: false })
+@Index('api_keys_live_name', { synchronize: false })
 export class ApiKeyEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'api_keys_pkey' })
   tenantId!: TenantId;
@@ -35,4 +36,14 @@ export class ApiKeyEntity {
 
   @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true })
   revokedAt!: Date | null;
+
+  @Column({ name: 'created_by', type: 'text', nullable: true })
+  createdBy!: string | null;
+
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
+  expiresAt!: Date | null;
+
+  /** Whether it is the key `CONTEXT_ROOT_KEY` names, or named. */
+  @Column({ type: 'boolean', default: false })
+  configured!: boolean;
 }

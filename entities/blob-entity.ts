@@ -1,10 +1,16 @@
 /** Table `blobs`. */
-import { Check, Column, Entity, PrimaryColumn } from 'typeorm';
-import type { TenantId } from '../domain/ids.ts';
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { ContextKey, TenantId } from '../domain/ids.ts';
+import { EncryptionKeyEntity } from './encryption-key-entity.ts';
 
-/** A body, stored once per tenant under the SHA-256 of its canonical JSON. */
+/** A body: a plain one once per tenant under the SHA-256 of its canonical JSON, a sealed one per context. */
 @Entity({ name: 'blobs', schema: 'context_system' })
 @Check('blobs_codec_check', `codec IN ('none', 'gzip')`)
+@Check('blobs_sealed_check', '(key_id IS NULL) = (sealed_for IS NULL)')
+@ForeignKey(() => EncryptionKeyEntity, ['tenantId', 'keyId'], ['tenantId', 'id'], {
+  name: 'blobs_key_fkey',
+})
+@Index('blobs_key', { synchronize: false })
 export class BlobEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'blobs_pkey' })
   tenantId!: TenantId;
@@ -24,4 +30,12 @@ export class BlobEntity {
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt!: Date;
+
+  /** The key that sealed the body; null: it is plain. */
+  @Column({ name: 'key_id', type: 'uuid', nullable: true })
+  keyId!: string | null;
+
+  /** Key of the context a sealed body belongs to. */
+  @Column({ name: 'sealed_for', type: 'text', collation: 'C', nullable: true })
+  sealedFor!: ContextKey | null;
 }

@@ -10,10 +10,10 @@ export class ChangeEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'changes_pkey' })
   tenantId!: TenantId;
 
-  /** Transaction that wrote it. */
+  /** Transaction that wrote it, as a position of the feed. */
   @PrimaryColumn({
     type: XID8,
-    default: () => 'pg_current_xact_id()',
+    default: () => 'context_system.feed_position(pg_current_xact_id())',
     primaryKeyConstraintName: 'changes_pkey',
   })
   xid!: string;

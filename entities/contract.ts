@@ -4,7 +4,9 @@ import { AuditEntity } from './audit-entity.ts';
 import { BlobEntity } from './blob-entity.ts';
 import { ChangeEntity } from './change-entity.ts';
 import { ContextEntity } from './context-entity.ts';
+import { ContextSearchEntity } from './context-search-entity.ts';
 import { ContextVersionEntity } from './context-version-entity.ts';
+import { EncryptionKeyEntity } from './encryption-key-entity.ts';
 import { FeedHorizonEntity } from './feed-horizon-entity.ts';
 import { IdempotencyKeyEntity } from './idempotency-key-entity.ts';
 import { OutboxEntity } from './outbox-entity.ts';
@@ -34,4 +36,6 @@ export const ENTITIES = [
   SyncConflictEntity,
   IdempotencyKeyEntity,
   FeedHorizonEntity,
+  EncryptionKeyEntity,
+  ContextSearchEntity,
 ] as const;

@@ -1,9 +1,8 @@
 /** Table `sync_items`. */
-import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { ContextKey, LinkId, RemoteId, TenantId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
 import type { ItemState } from '../domain/link.ts';
-import { SyncLinkEntity } from './sync-link-entity.ts';
 
 /** One thing a link keeps in step: its base, the remote as last seen, and why it rests, if it does. */
 @Entity({ name: 'sync_items', schema: 'context_system' })
@@ -19,10 +18,6 @@ import { SyncLinkEntity } from './sync-link-entity.ts';
   'sync_items_state_check',
   `state IN ('synced', 'pending', 'conflict', 'quarantined', 'held', 'excluded', 'tombstoned')`,
 )
-@ForeignKey(() => SyncLinkEntity, ['tenantId', 'linkId'], ['tenantId', 'id'], {
-  name: 'sync_items_tenant_id_link_id_fkey',
-  onDelete: 'CASCADE',
-})
 @Index('sync_items_dirty', { synchronize: false })
 @Index('sync_items_remote', { synchronize: false })
 @Index('sync_items_resting', { synchronize: false })

@@ -1,8 +1,7 @@
 /** Table `sync_ops`. */
-import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { ContextKey, LinkId, OpId, RemoteId, RunId, TenantId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
-import { SyncRunEntity } from './sync-run-entity.ts';
 
 /** One intended write of a run, recorded before the remote is touched (write-ahead). */
 @Entity({ name: 'sync_ops', schema: 'context_system' })
@@ -10,10 +9,6 @@ import { SyncRunEntity } from './sync-run-entity.ts';
 @Check('sync_ops_side_check', `side IN ('hub', 'remote', 'both')`)
 @Check('sync_ops_state_check', `state IN ('planned', 'intended', 'done', 'stale', 'failed')`)
 @Check('sync_ops_undo_to_check', `undo_to IN ('held', 'agreed')`)
-@ForeignKey(() => SyncRunEntity, ['tenantId', 'runId'], ['tenantId', 'id'], {
-  name: 'sync_ops_tenant_id_run_id_fkey',
-  onDelete: 'CASCADE',
-})
 @Index('sync_ops_merges', { synchronize: false })
 @Index('sync_ops_dropped', { synchronize: false })
 @Index('sync_ops_open', { synchronize: false })

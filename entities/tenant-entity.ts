@@ -14,4 +14,8 @@ export class TenantEntity {
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt!: Date;
+
+  /** Since when it is being removed; its keys open nothing from then on. */
+  @Column({ name: 'removing_at', type: 'timestamptz', nullable: true })
+  removingAt!: Date | null;
 }

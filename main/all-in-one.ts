@@ -20,7 +20,8 @@ export async function startAllInOne(
 ): Promise<{ url: string }> {
   await startSyncWorker(services, lifecycle, onPass);
   const maintenance = await startJobWorker(services, lifecycle);
-  return startApi(services, lifecycle, [[QUEUES_PATH, queueBoard(maintenance)]]);
+  const { queueBoard: hasBoard } = services.config.features;
+  return startApi(services, lifecycle, hasBoard ? [[QUEUES_PATH, queueBoard(maintenance)]] : []);
 }
 
 function queueBoard({ queue }: Maintenance): Router {

@@ -1,40 +1,41 @@
 /** Role `api`: the REST door. */
-import { randomBytes } from 'node:crypto';
 import type { Router } from 'express';
 import { z } from 'zod';
 import { createApi } from '../api/app.ts';
 import type { ApiDeps, ConnectorCatalog } from '../api/ports.ts';
 import { startApiServer } from '../api/server.ts';
+import { createContextSocket } from '../api/websocket/context-socket.ts';
 import { describeGrade } from '../connectors/contract.ts';
 import { systemClock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
-import type { TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
+import { authOf } from './api-auth.ts';
 import { createDoctor } from './doctor/doctor.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { createChangeBell, createSettleBell } from './change-bell.ts';
 import { permissionsOf, type Services } from './services.ts';
+import { redisSender } from './redis-sender.ts';
+import { requireLoopback } from './require-loopback.ts';
 import { VERSION } from './version.ts';
 
 const STOP_DEADLINE_MS = 5_000;
 const CHECK_TIMEOUT_MS = 2_000;
-const DEFAULT_TENANT = 'default' as TenantId;
-const ALL_SCOPES = ['read', 'write', 'sync', 'admin', 'root'];
 
 export interface ApiRole {
   readonly url: string;
 }
 
-/** Starts the API. @throws AppError PORT_IN_USE, SERVER_NOT_STARTED */
+/** Starts the API. @throws AppError CONFIG_INVALID, PORT_IN_USE, SERVER_NOT_STARTED */
 export async function startApi(
   services: Services,
   lifecycle: Lifecycle,
   extraRouters: readonly (readonly [string, Router])[] = [],
 ): Promise<ApiRole> {
   const { config, log, store } = services;
+  await requireLoopback(config);
   const bell = createChangeBell(services);
   const settleBell = createSettleBell(services);
-  const app = createApi({
+  const deps: ApiDeps = {
     store,
     connectors: catalogOf(services),
     doctor: createDoctor({ ...services, clock: systemClock }),
@@ -43,20 +44,28 @@ export async function startApi(
     waitForChange: (_tenant, timeoutMs, signal) => bell.wait(timeoutMs, signal),
     waitForSettling: (_tenant, timeoutMs, signal) => settleBell.wait(timeoutMs, signal),
     log,
+    measures: services.metrics,
+    without: { docs: !config.features.docs, metrics: !config.features.metrics },
     clock: systemClock,
     auth: await authOf(services),
     limits: {
       maxContextBytes: config.context.maxBytes,
+      maxImportBytes: config.imports.maxBytes,
       rateLimit: {
         enabled: config.auth.mode === 'keys',
         max: config.rateLimit.maxRequests,
         windowMs: config.rateLimit.windowMs,
+        shared: { prefix: config.redis.prefix, send: redisSender(services.redis) },
       },
     },
+    corsOrigins: config.corsOrigins,
+    ...(config.trustProxy === 0 ? {} : { trustProxy: config.trustProxy }),
     version: VERSION,
     extraRouters,
-  });
-  const server = await startApiServer({ app, ...config.api, log });
+  };
+  const app = createApi(deps);
+  const socket = config.features.websocket ? { websocket: createContextSocket(app, deps) } : {};
+  const server = await startApiServer({ app, ...socket, ...config.api, log });
   lifecycle.add({
     name: 'api',
     stop: () => server.stop(STOP_DEADLINE_MS),
@@ -126,33 +135,4 @@ function timed<T>(work: Promise<T>): Promise<T> {
       });
     }),
   ]);
-}
-
-/** With keys on there is always a way in: the configured root key, or one made and shown once. */
-async function authOf({ config, apiKeys, store, log }: Services): Promise<ApiDeps['auth']> {
-  if (config.auth.mode === 'off') return { mode: 'off' };
-  await store.ping();
-  const configured = config.auth.rootKey?.reveal();
-  if (configured ?? !(await apiKeys.hasAny(DEFAULT_TENANT))) {
-    const key = configured ?? `sk_${randomBytes(24).toString('base64url')}`;
-    await apiKeys.ensure(key, {
-      id: rootKeyId(),
-      tenant: DEFAULT_TENANT,
-      name: 'root',
-      scopes: ALL_SCOPES,
-    });
-    if (!configured) process.stdout.write(`\n  API key (shown this once): ${key}\n\n`);
-    else log.info('the configured root key is in place');
-  }
-  return {
-    mode: 'keys',
-    lookup: async (key) => {
-      const owner = await apiKeys.lookup(key);
-      return owner as Awaited<ReturnType<Extract<ApiDeps['auth'], { mode: 'keys' }>['lookup']>>;
-    },
-  };
-}
-
-function rootKeyId(): string {
-  return crypto.randomUUID();
 }

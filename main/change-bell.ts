@@ -1,5 +1,5 @@
 /** Bells for long polls: somebody committed, or settled, something, here or in another process. */
-import { Redis } from 'ioredis';
+import { connectRedis } from './redis.ts';
 import { channelOf, settledChannelOf, type Services } from './services.ts';
 
 const POLL_MS = 1_000;
@@ -25,7 +25,7 @@ function createBell({ redisUrl, log }: Services, told: Set<() => void>, channel:
     for (const resume of [...waiting]) resume();
   };
   told.add(ring);
-  const subscriber = new Redis(redisUrl, { lazyConnect: true });
+  const subscriber = connectRedis(redisUrl, { lazyConnect: true });
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
   subscriber.on('message', ring);
   subscriber.subscribe(channel).catch(() => undefined);

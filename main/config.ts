@@ -2,13 +2,15 @@
  * Configuration: `context.yaml` overlaid by the environment, checked whole, every fault reported at
  * once, then frozen. Nothing else in the product reads the environment.
  */
-import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { resolve } from 'node:path';
-import { parse } from 'yaml';
-import { AppError, messageOf, type FieldError } from '../domain/errors.ts';
+import { isLoopbackUrl } from '../api/middleware/loopback-only.ts';
+import { AppError, type FieldError } from '../domain/errors.ts';
 import type { RetentionPolicy } from '../store/contract.ts';
+import { withPassword } from './redis.ts';
 import { Secret } from './secret.ts';
-import { CONFIG_FILE, SETTINGS, type Setting } from './settings.ts';
+import { readSettings, type SettingsRead, type Values } from './read-settings.ts';
+import { CONFIG_FILE, type SettingPath } from './settings.ts';
 
 export interface Config {
   /** Absolute. */
@@ -16,12 +18,19 @@ export interface Config {
   /** Whether missing servers may not be installed or downloaded. */
   readonly noInstall: boolean;
   readonly api: { readonly host: string; readonly port: number };
+  readonly imports: { readonly maxBytes: number };
   readonly auth: { readonly mode: 'keys' | 'off'; readonly rootKey: Secret | null };
   /** Null: nobody named one; `npm start` brings up what is missing. */
   readonly database: {
     readonly url: Secret | null;
     readonly poolMin: number;
     readonly poolMax: number;
+    /** A replica for reads that may be a little old. */
+    readonly readUrl: Secret | null;
+    readonly readMaxLagMs: number;
+    /** False: a connection per transaction. */
+    readonly isPooled: boolean;
+    readonly hasShortPlans: boolean;
   };
   readonly redis: { readonly url: Secret | null; readonly prefix: string };
   readonly temporal: {
@@ -42,7 +51,13 @@ export interface Config {
     readonly maxWatched: number;
     readonly idleMs: number;
   };
-  readonly context: { readonly maxBytes: number };
+  readonly context: {
+    readonly maxBytes: number;
+    /** Seconds; null: for ever. */
+    readonly defaultTtlS: number | null;
+    /** Bodies above it are compressed, bytes. */
+    readonly compressAbove: number;
+  };
   readonly sync: {
     readonly pulseMs: number;
     readonly maxLive: number;
@@ -52,11 +67,38 @@ export interface Config {
     readonly auditMs: number;
   };
   readonly retention: RetentionPolicy;
+  /** `enabled`: new contexts are encrypted unless their writer says otherwise. */
+  readonly encryption: {
+    readonly enabled: boolean;
+    readonly key: Secret | null;
+    readonly oldKeys: readonly Secret[];
+  };
+  readonly backup: {
+    /** Null: no backups on schedule. */
+    readonly directory: string | null;
+    readonly intervalMs: number;
+    readonly keepMs: number;
+  };
   readonly rateLimit: { readonly maxRequests: number; readonly windowMs: number };
+  /** Origins whose pages may call. */
+  readonly corsOrigins: readonly string[];
+  /** Proxies that are believed: how many, or their addresses; 0: none. */
+  readonly trustProxy: number | readonly string[];
   readonly log: { readonly level: string };
+  /** Where a worker process serves its metrics; port null: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number | null };
+  readonly features: Features;
+  /** Name → bound; `/metrics` tells them, and the alert rules compare with them. */
+  readonly alerts: Readonly<Record<string, number>>;
 }
 
-type Values = Readonly<Record<string, unknown>>;
+/** What can be switched off. */
+export interface Features {
+  readonly docs: boolean;
+  readonly metrics: boolean;
+  readonly queueBoard: boolean;
+  readonly websocket: boolean;
+}
 
 /**
  * Reads and checks the configuration.
@@ -64,12 +106,7 @@ type Values = Readonly<Record<string, unknown>>;
  * @throws AppError CONFIG_INVALID with one field error per fault
  */
 export function loadConfig(env: NodeJS.ProcessEnv, file: string = CONFIG_FILE): Config {
-  const faults: FieldError[] = [];
-  const fromFile = flatten(readFile(file, file === CONFIG_FILE), faults);
-  const values = Object.fromEntries(
-    SETTINGS.map((setting) => [setting.path, valueOf(setting, { env, fromFile, faults })]),
-  );
-  checkTogether(values, faults);
+  const { values, faults } = checkSettings(env, file);
   if (faults.length > 0) {
     const list = faults.map((fault) => `  ${fault.pointer}: ${fault.detail}`).join('\n');
     throw new AppError(
@@ -81,55 +118,15 @@ export function loadConfig(env: NodeJS.ProcessEnv, file: string = CONFIG_FILE): 
   return deepFreeze(configOf(values));
 }
 
-function readFile(file: string, mayBeMissing: boolean): unknown {
-  try {
-    return parse(readFileSync(file, 'utf8')) ?? {};
-  } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (isMissing && mayBeMissing) return {};
-    throw new AppError('CONFIG_INVALID', `${file} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-/** Nested keys as dotted paths. A key that is no setting is a fault, with the nearest one named. */
-function flatten(tree: unknown, faults: FieldError[], path = ''): Values {
-  const known = SETTINGS.map((setting) => setting.path as string);
-  if (path !== '' && known.includes(path)) return { [path]: tree };
-  const isBranch = path === '' || known.some((name) => name.startsWith(`${path}.`));
-  if (!isBranch || typeof tree !== 'object' || tree === null || Array.isArray(tree)) {
-    faults.push({
-      pointer: path || 'the file',
-      detail: isBranch
-        ? 'must hold keys below it'
-        : `is not a setting; did you mean ${nearest(path, known)}?`,
-    });
-    return {};
-  }
-  const parts = Object.entries(tree).map(([name, below]) =>
-    flatten(below, faults, path ? `${path}.${name}` : name),
-  );
-  return Object.assign({}, ...parts) as Values;
-}
-
-function valueOf(
-  setting: Setting,
-  sources: { env: NodeJS.ProcessEnv; fromFile: Values; faults: FieldError[] },
-): unknown {
-  const fromEnv = setting.env ? sources.env[setting.env] : undefined;
-  const isFromEnv = fromEnv !== undefined && fromEnv !== '';
-  const given = isFromEnv ? fromEnv : sources.fromFile[setting.path];
-  if (given === undefined) return setting.fallback;
-  const parsed = setting.schema.safeParse(given);
-  if (parsed.success) return parsed.data;
-  const where = isFromEnv ? `${setting.env} (${setting.path})` : setting.path;
-  const shown = setting.isSecret ? '' : ` (it is ${JSON.stringify(given)})`;
-  sources.faults.push({
-    pointer: where,
-    detail: `${parsed.error.issues.map((issue) => issue.message).join('; ')}${shown}`,
-  });
-  return setting.fallback;
+/**
+ * Every setting with where it comes from, and every fault there is.
+ * @throws AppError CONFIG_INVALID when the file cannot be read at all
+ */
+export function checkSettings(env: NodeJS.ProcessEnv, file: string = CONFIG_FILE): SettingsRead {
+  const read = readSettings(env, file);
+  const faults = [...read.faults];
+  checkTogether(read.values, faults);
+  return { ...read, faults };
 }
 
 /** Rules that need more than one setting. */
@@ -140,114 +137,164 @@ function checkTogether(values: Values, faults: FieldError[]): void {
       detail: `listening on ${String(values['api.host'])} needs auth.mode "keys" (CONTEXT_AUTH=keys): without keys anybody who can reach it owns your data`,
     });
   }
-  const [watched, open] = [values['connectors.maxWatched'], values['connectors.maxOpen']];
+  const foreign = (values['security.cors.origins'] as string[]).filter(
+    (origin) => !isLoopbackUrl(origin),
+  );
+  if (values['auth.mode'] === 'off' && foreign.length > 0) {
+    faults.push({
+      pointer: 'security.cors.origins',
+      detail: `${foreign.join(', ')} needs auth.mode "keys" (CONTEXT_AUTH=keys): without keys only pages of this machine may call`,
+    });
+  }
+  const [watched, open] = [values['connectors.max_watched'], values['connectors.max_open']];
   if (Number(watched) >= Number(open)) {
     faults.push({
-      pointer: 'connectors.maxWatched',
-      detail: `must be below connectors.maxOpen (${String(open)}): watched remotes are always open, polled ones need room too`,
+      pointer: 'connectors.max_watched',
+      detail: `must be below connectors.max_open (${String(open)}): watched remotes are always open, polled ones need room too`,
     });
   }
-  if (Number(values['retention.horizonMs']) < Number(values['retention.keepDeletedMs'])) {
+  if (Number(values['retention.horizon_ms']) < Number(values['retention.keep_deleted_ms'])) {
     faults.push({
-      pointer: 'retention.horizonMs',
+      pointer: 'retention.horizon_ms',
       detail:
-        'must not be below retention.keepDeletedMs: what is kept at least that long cannot go sooner',
+        'must not be below retention.keep_deleted_ms: what is kept at least that long cannot go sooner',
     });
   }
-  for (const root of values['connectors.fileRoots'] as string[]) {
+  if (
+    values['security.encryption.enabled'] === true &&
+    values['security.encryption.key'] === null
+  ) {
+    faults.push({
+      pointer: 'security.encryption.enabled',
+      detail:
+        'needs security.encryption.key (CONTEXT_ENCRYPTION_KEY): without it nothing can be encrypted',
+    });
+  }
+  for (const root of values['connectors.file_roots'] as string[]) {
     if (resolve(root) !== root.replace(/(.)\/$/, '$1'))
-      faults.push({ pointer: 'connectors.fileRoots', detail: `${root} must be an absolute path` });
+      faults.push({ pointer: 'connectors.file_roots', detail: `${root} must be an absolute path` });
   }
 }
 
 /** Whether an address is only reachable from this machine. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+  // `127.0.0.1.example.com` is a name like any other.
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function configOf(values: Values): Config {
-  const get = <T>(path: (typeof SETTINGS)[number]['path']): T => values[path] as T;
+  const get = <T>(path: SettingPath): T => values[path] as T;
   const secret = (value: string | null): Secret | null =>
     value === null ? null : new Secret(value);
   return {
     home: resolve(get<string>('home')),
-    noInstall: get('noInstall'),
+    noInstall: get('no_install'),
     api: { host: get('api.host'), port: get('api.port') },
-    auth: { mode: get('auth.mode'), rootKey: secret(get('auth.rootKey')) },
+    imports: { maxBytes: get('api.max_import_bytes') },
+    auth: { mode: get('auth.mode'), rootKey: secret(get('auth.root_key')) },
     database: {
       url: secret(databaseUrl(get)),
-      poolMin: get('database.pool.min'),
-      poolMax: get('database.pool.max'),
+      poolMin: get('database.postgresql.pool.min'),
+      poolMax: get('database.postgresql.pool.max'),
+      readUrl: secret(get('database.postgresql.read_url')),
+      readMaxLagMs: get('database.postgresql.read_max_lag_ms'),
+      isPooled: get('production.performance.connection_pooling'),
+      hasShortPlans: get('production.performance.query_optimization'),
     },
     redis: {
-      url: secret(redisUrl(get('redis.url'), get('redis.password'))),
-      prefix: get('redis.prefix'),
+      url: secret(redisUrl(get('database.redis.url'), get('database.redis.password'))),
+      prefix: get('database.redis.prefix'),
     },
     temporal: {
       address: get('temporal.address'),
       namespace: get('temporal.namespace'),
-      apiKey: secret(get('temporal.apiKey')),
-      uiUrl: get('temporal.uiUrl'),
-      taskQueue: get('temporal.taskQueue'),
-      maxCachedWorkflows: get('temporal.maxCachedWorkflows'),
+      apiKey: secret(get('temporal.api_key')),
+      uiUrl: get('temporal.ui_url'),
+      taskQueue: get('temporal.task_queue'),
+      maxCachedWorkflows: get('temporal.max_cached_workflows'),
     },
     connectors: {
-      fileRoots: get('connectors.fileRoots'),
-      stdioAllow: get('connectors.stdioAllow'),
-      remoteHosts: get('connectors.remoteHosts'),
+      fileRoots: get('connectors.file_roots'),
+      stdioAllow: get('connectors.stdio_allow'),
+      remoteHosts: get('connectors.remote_hosts'),
       secrets: get('connectors.secrets'),
-      maxOpen: get('connectors.maxOpen'),
-      maxWatched: get('connectors.maxWatched'),
-      idleMs: get('connectors.idleMs'),
+      maxOpen: get('connectors.max_open'),
+      maxWatched: get('connectors.max_watched'),
+      idleMs: get('connectors.idle_ms'),
     },
-    context: { maxBytes: get('context.maxBytes') },
+    context: {
+      maxBytes: get('context.storage.max_bytes'),
+      defaultTtlS: get('context.storage.default_ttl'),
+      compressAbove: get('context.compression.threshold'),
+    },
     sync: {
-      pulseMs: get('sync.pulseMs'),
-      maxLive: get('sync.maxLive'),
-      maxLivePerProcess: get('sync.maxLivePerProcess'),
-      maxPolledRestMs: get('sync.maxPolledRestMs'),
-      maxWatchedRestMs: get('sync.maxWatchedRestMs'),
-      auditMs: get('sync.auditMs'),
+      pulseMs: get('sync.pulse_ms'),
+      maxLive: get('sync.max_live'),
+      maxLivePerProcess: get('sync.max_live_per_process'),
+      maxPolledRestMs: get('sync.max_polled_rest_ms'),
+      maxWatchedRestMs: get('sync.max_watched_rest_ms'),
+      auditMs: get('sync.audit_ms'),
     },
     retention: {
-      keepDeletedMs: get('retention.keepDeletedMs'),
-      horizonMs: get('retention.horizonMs'),
-      maxVersions: get('retention.maxVersions'),
-      keepRunsMs: get('retention.keepRunsMs'),
-      keepRunsPerLink: get('retention.keepRunsPerLink'),
-      keepAuditMs: get('retention.keepAuditMs'),
-      blobGraceMs: get('retention.blobGraceMs'),
+      keepDeletedMs: get('retention.keep_deleted_ms'),
+      horizonMs: get('retention.horizon_ms'),
+      maxVersions: get('context.versioning.max_versions'),
+      keepRunsMs: get('retention.keep_runs_ms'),
+      keepRunsPerLink: get('retention.keep_runs_per_link'),
+      keepAuditMs: get('retention.keep_audit_ms'),
+      blobGraceMs: get('retention.blob_grace_ms'),
     },
-    rateLimit: { maxRequests: get('rateLimit.maxRequests'), windowMs: get('rateLimit.windowMs') },
+    backup: {
+      directory: get('backup.directory'),
+      intervalMs: get('backup.interval'),
+      keepMs: get('backup.retention'),
+    },
+    encryption: {
+      enabled: get('security.encryption.enabled'),
+      key: secret(get('security.encryption.key')),
+      oldKeys: (get<string[] | null>('security.encryption.old_keys') ?? []).map(
+        (key) => new Secret(key),
+      ),
+    },
+    corsOrigins: get('security.cors.origins'),
+    trustProxy: get('api.trust_proxy'),
+    rateLimit: {
+      maxRequests: get('security.rate_limit.max_requests'),
+      windowMs: get('security.rate_limit.window_ms'),
+    },
     log: { level: get('log.debug') ? 'debug' : get('log.level') },
+    metrics: { host: get('metrics.host'), port: get('metrics.port') },
+    features: {
+      docs: get('features.docs'),
+      metrics: get('features.metrics'),
+      queueBoard: get('features.queue_board'),
+      websocket: get('features.websocket'),
+    },
+    alerts: alertsOf(values),
   };
 }
 
-function databaseUrl(get: <T>(path: (typeof SETTINGS)[number]['path']) => T): string | null {
-  const url = get<string | null>('database.url');
-  const host = get<string | null>('database.host');
+/** `alerts.error_ratio` → `error_ratio`. */
+function alertsOf(values: Values): Record<string, number> {
+  const own = Object.entries(values).filter(([path]) => path.startsWith('alerts.'));
+  return Object.fromEntries(own.map(([path, value]) => [path.slice(7), Number(value)]));
+}
+
+function databaseUrl(get: <T>(path: SettingPath) => T): string | null {
+  const url = get<string | null>('database.postgresql.url');
+  const host = get<string | null>('database.postgresql.host');
   if (url !== null || host === null) return url;
   const made = new URL('postgres://localhost');
   made.hostname = host;
-  made.port = String(get<number>('database.port'));
-  made.pathname = `/${encodeURIComponent(get<string>('database.name'))}`;
-  made.username = encodeURIComponent(get<string>('database.user'));
-  made.password = encodeURIComponent(get<string | null>('database.password') ?? '');
+  made.port = String(get<number>('database.postgresql.port'));
+  made.pathname = `/${encodeURIComponent(get<string>('database.postgresql.name'))}`;
+  made.username = encodeURIComponent(get<string>('database.postgresql.user'));
+  made.password = encodeURIComponent(get<string | null>('database.postgresql.password') ?? '');
   return made.href;
 }
 
 function redisUrl(url: string | null, password: string | null): string | null {
-  if (url === null || password === null) return url;
-  const made = new URL(url);
-  if (made.password === '') made.password = encodeURIComponent(password);
-  return made.href;
-}
-
-function nearest(path: string, known: readonly string[]): string {
-  const score = (name: string): number =>
-    [...path].filter((char, at) => name[at] === char).length -
-    Math.abs(name.length - path.length) / 10;
-  return known.reduce((best, name) => (score(name) > score(best) ? name : best));
+  return url === null || password === null ? url : withPassword(url, password);
 }
 
 function deepFreeze<T>(value: T): T {

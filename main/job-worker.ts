@@ -1,10 +1,12 @@
 /** Role `job-worker`: the outbox relay and BullMQ's maintenance. */
-import { Redis } from 'ioredis';
 import { messageOf } from '../domain/errors.ts';
 import { createConflictWatcher } from '../workers/conflict-watcher.ts';
 import { startMaintenance, type Maintenance } from '../workers/maintenance.ts';
 import { startRelay } from '../workers/relay.ts';
+import { measureQueue } from './metrics/server-gauges.ts';
+import { startBackups } from './backups.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { connectRedis, queueConnection, queuePrefix } from './redis.ts';
 import { channelOf, type Services } from './services.ts';
 
 /** Starts the relay and the queues. Answers the maintenance side, for the queue board. */
@@ -12,22 +14,36 @@ export async function startJobWorker(
   services: Services,
   lifecycle: Lifecycle,
 ): Promise<Maintenance> {
-  const { config, log, store, wake, client, redisUrl, committed } = services;
+  const { config, log, store, wake, client, redisUrl, committed, metrics } = services;
   const watcher = createConflictWatcher(client, config.temporal.taskQueue);
+  const queues = queueConnection(redisUrl);
+  lifecycle.add({ name: 'queue connection', stop: async () => queues.close() });
   const maintenance = await startMaintenance({
-    connection: connectionOf(redisUrl),
-    prefix: `${config.redis.prefix}-queue`,
+    connection: queues.connection,
+    prefix: queuePrefix(config),
     sweeps: store.sweeps,
     conflicts: { watch: store.conflictWatch, watcher },
     audits: { store: store.audits, everyMs: config.sync.auditMs },
+    rotation: store.rotation,
+    searchIndex: store.searchIndex,
     retention: { store: store.retention, policy: config.retention },
+    onJob: metrics.job,
     log,
   });
   lifecycle.add({ name: 'queues', stop: () => maintenance.stop() });
 
-  const relay = startRelay({ outbox: store.outbox, wake, conflicts: watcher, log });
+  measureQueue(metrics, maintenance.queue);
+  await startBackups(services, lifecycle);
+
+  const relay = startRelay({
+    outbox: store.outbox,
+    wake,
+    conflicts: watcher,
+    onBatch: metrics.relayed,
+    log,
+  });
   committed.add(relay.nudge);
-  const subscriber = new Redis(redisUrl);
+  const subscriber = connectRedis(redisUrl);
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
   subscriber.on('message', relay.nudge);
   subscriber
@@ -44,18 +60,4 @@ export async function startJobWorker(
     },
   });
   return maintenance;
-}
-
-/** BullMQ wants parts, and retries for ever on its own connections. */
-export function connectionOf(url: string) {
-  const { hostname, port, username, password, pathname, protocol } = new URL(url);
-  return {
-    host: hostname,
-    port: Number(port || 6379),
-    db: Number(pathname.slice(1) || 0),
-    maxRetriesPerRequest: null,
-    ...(username ? { username: decodeURIComponent(username) } : {}),
-    ...(password ? { password: decodeURIComponent(password) } : {}),
-    ...(protocol === 'rediss:' ? { tls: {} } : {}),
-  };
 }

@@ -10,9 +10,15 @@ import { ConflictQueue1763730000002 } from '../migrations/1763730000002-conflict
 import { PaceLinks1763730000003 } from '../migrations/1763730000003-pace-links.ts';
 import { PlanAndUndo1763730000004 } from '../migrations/1763730000004-plan-and-undo.ts';
 import { ProveEqual1763730000005 } from '../migrations/1763730000005-prove-equal.ts';
+import { AddMaintenanceFunctions1763740000001 } from '../migrations/1763740000001-add-maintenance-functions.ts';
+import { EncryptBodies1763740000002 } from '../migrations/1763740000002-encrypt-bodies.ts';
+import { SearchContexts1763740000003 } from '../migrations/1763740000003-search-contexts.ts';
+import { KeysAndTenants1763740000004 } from '../migrations/1763740000004-keys-and-tenants.ts';
+import { PositionFeed1763740000005 } from '../migrations/1763740000005-position-feed.ts';
+import { LightenSync1763740000006 } from '../migrations/1763740000006-lighten-sync.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
-const MIGRATION_LOCK = 7_316_229;
+export const MIGRATION_LOCK = 7_316_229;
 
 /** All migrations, oldest first. */
 export const MIGRATIONS = [
@@ -22,6 +28,12 @@ export const MIGRATIONS = [
   PaceLinks1763730000003,
   PlanAndUndo1763730000004,
   ProveEqual1763730000005,
+  AddMaintenanceFunctions1763740000001,
+  EncryptBodies1763740000002,
+  SearchContexts1763740000003,
+  KeysAndTenants1763740000004,
+  PositionFeed1763740000005,
+  LightenSync1763740000006,
 ];
 
 /**
@@ -44,6 +56,26 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   } finally {
     if (source.isInitialized) await source.destroy();
     await turn.end().catch(() => undefined);
+  }
+}
+
+/** Names of the migrations a database has yet to take, oldest first. @throws AppError UNAVAILABLE */
+export async function pendingMigrations(databaseUrl: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  try {
+    await client.connect();
+    const table = await client.query<{ name: string | null }>(
+      `SELECT to_regclass('syncline_migrations')::text AS name`,
+    );
+    const rows = table.rows[0]?.name
+      ? (await client.query<{ name: string }>('SELECT name FROM syncline_migrations')).rows
+      : [];
+    const done = new Set(rows.map((row) => row.name));
+    return MIGRATIONS.map(({ name }) => name).filter((name) => !done.has(name));
+  } catch (error) {
+    throw asUnavailable(error);
+  } finally {
+    await client.end().catch(() => undefined);
   }
 }
 

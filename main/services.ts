@@ -1,6 +1,6 @@
 /** What every role is made of: store, connectors, Temporal client, Redis, in one place, wired once. */
+import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
-import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { v7 as newId } from 'uuid';
 import {
@@ -15,14 +15,19 @@ import { hub } from '../connectors/hub/hub.ts';
 import { mcpMemory } from '../connectors/mcp-memory/mcp-memory.ts';
 import { systemClock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
-import { createApiKeys, type ApiKeys } from '../store/api-keys.ts';
 import type { LinkRef } from '../store/contract.ts';
-import { createStore, type FullStore } from '../store/create-store.ts';
+import { createStore, type EncryptionDeps, type FullStore } from '../store/create-store.ts';
+import { masterKeysOf } from '../store/crypto/master-keys.ts';
 import { createDatabase } from '../store/database.ts';
+import { createStorageSizes } from '../store/storage-sizes.ts';
 import { OUTBOX_CHANNEL, SETTLED_CHANNEL } from '../workers/contract.ts';
 import { createLinkWaker } from '../workers/link-waker.ts';
 import type { Config } from './config.ts';
 import { createLinkSecrets } from './link-secrets.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { measureStore } from './metrics/server-gauges.ts';
+import { connectRedis, type RedisConnection } from './redis.ts';
+import { VERSION } from './version.ts';
 
 const STATEMENT_TIMEOUT_MS = 60_000;
 
@@ -30,10 +35,11 @@ export interface Services {
   readonly config: Config;
   readonly log: Logger;
   readonly store: FullStore;
-  readonly apiKeys: ApiKeys;
   readonly registry: ConnectorRegistry;
   readonly pool: ConnectorPool;
-  readonly redis: Redis;
+  readonly redis: RedisConnection;
+  /** This process' counters and gauges. */
+  readonly metrics: Metrics;
   readonly temporal: Connection;
   readonly client: Client;
   readonly redisUrl: string;
@@ -46,18 +52,40 @@ export interface Services {
   close(): Promise<void>;
 }
 
+/** Null: no master key is set. @throws AppError CONFIG_INVALID */
+function encryptionOf({ encryption }: Config): EncryptionDeps | null {
+  const { key, oldKeys, enabled } = encryption;
+  const masters = masterKeysOf({
+    key: key?.reveal() ?? null,
+    oldKeys: oldKeys.map((old) => old.reveal()),
+  });
+  return masters && { masters, randomBytes, isDefault: enabled };
+}
+
 /** Connects to everything. @throws AppError CONFIG_INVALID, UNAVAILABLE */
-export async function createServices(config: Config, log: Logger): Promise<Services> {
+export async function createServices(
+  config: Config,
+  log: Logger,
+  role = 'all-in-one',
+): Promise<Services> {
   const databaseUrl = needed(config.database.url?.reveal(), 'DATABASE_URL');
   const redisUrl = needed(config.redis.url?.reveal(), 'REDIS_URL');
   const temporal = await connectTemporal(config);
   const redis = createRedis(redisUrl, log);
+  const metrics = createMetrics({ version: VERSION, role, alerts: config.alerts });
+  const readUrl = config.database.readUrl?.reveal();
   const database = createDatabase(
     {
+      ...config.database,
       url: databaseUrl,
-      poolMin: config.database.poolMin,
-      poolMax: config.database.poolMax,
       statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      replica: readUrl
+        ? {
+            url: readUrl,
+            maxLagMs: config.database.readMaxLagMs,
+            onRead: metrics.replicaRead,
+          }
+        : null,
     },
     (error) => log.warn({ error: error.message }, 'an idle Postgres connection broke'),
   );
@@ -77,8 +105,16 @@ export async function createServices(config: Config, log: Logger): Promise<Servi
     clock: systemClock,
     newId,
     maxContextBytes: config.context.maxBytes,
+    defaultTtlS: config.context.defaultTtlS,
+    compressAbove: config.context.compressAbove,
+    encryption: encryptionOf(config),
     onCommitted: announce,
     onSettled: announceSettled,
+  });
+  measureStore(metrics, {
+    pools: () => database.pools(),
+    doctor: store.doctor,
+    sizes: createStorageSizes(database),
   });
   const registry = createConnectorRegistry([claudeCode, factoryFiles, mcpMemory, hub]);
   const pool = createConnectorPool({
@@ -94,10 +130,10 @@ export async function createServices(config: Config, log: Logger): Promise<Servi
     config,
     log,
     store,
-    apiKeys: createApiKeys(database),
     registry,
     pool,
     redis,
+    metrics,
     temporal,
     client,
     redisUrl,
@@ -142,9 +178,9 @@ async function connectTemporal(config: Config): Promise<Connection> {
   }
 }
 
-function createRedis(url: string, log: Logger): Redis {
+function createRedis(url: string, log: Logger): RedisConnection {
   // Announcements must not queue up while Redis is out: they are worth nothing later.
-  const redis = new Redis(url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
+  const redis = connectRedis(url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
   redis.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis'));
   return redis;
 }

@@ -11,6 +11,7 @@ import { messageOf, toAppError } from '../domain/errors.ts';
 import type { Link } from '../domain/link.ts';
 import { QUEUES_PATH, startAllInOne } from './all-in-one.ts';
 import { loadConfig, type Config } from './config.ts';
+import { loadEnvFile } from './env-file.ts';
 import { linkDemo, prepareDemo, DEMO_CALLER, type DemoWorkspace } from './demo.ts';
 import { differences, readSide, sizeOf, type Side } from './demo-sides.ts';
 import { createLifecycle, onSignal, type Lifecycle } from './lifecycle.ts';
@@ -104,6 +105,7 @@ interface Surroundings {
 /** Answers an exit code, or null to keep running. */
 async function run(options: Options, around: Surroundings): Promise<number | null> {
   const { terminal, lifecycle } = around;
+  loadEnvFile();
   const given = loadConfig(process.env, options.file);
   const demo = options.isDemo ? prepareDemo(given.home) : null;
   const { stack, config } = await bringUp(withDemo(given, demo), around);

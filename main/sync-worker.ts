@@ -49,6 +49,7 @@ export async function startSyncWorker(
     pace: { ...DEFAULT_PACE, ...paceOf(config) },
     isWatched: (link) => watching.current?.isWatched(link) ?? false,
     onPass(pass, outcome) {
+      services.metrics.pass(outcome.status);
       logPass(log, pass, outcome);
       onPass?.(pass, outcome);
     },

@@ -1,12 +1,15 @@
 /**
- * Bodies, stored once per tenant and found by their hash. A blob never changes; two contexts,
- * versions or sync bases with the same content share one.
+ * Bodies, stored once per tenant and found by their hash. What a blob holds never changes; two
+ * contexts, versions or sync bases with the same content share one. A body that is sealed
+ * (crypto/bodies.ts) belongs to one context, and whoever loads plain bodies never meets it.
  */
 import { gunzip, gzip } from 'node:zlib';
 import { promisify } from 'node:util';
+import { AppError } from '../domain/errors.ts';
 import { hashText, type Hash } from '../domain/hash.ts';
+import type { ContextKey } from '../domain/ids.ts';
 import { canonicalJson, type Json } from '../domain/json.ts';
-import type { Transaction } from './database.ts';
+import { sqlStateOf, type Transaction } from './database.ts';
 
 const deflate = promisify(gzip);
 const inflate = promisify(gunzip);
@@ -22,23 +25,53 @@ export interface Body {
   readonly size: number;
   /** Null: the blob is known to be stored already. */
   readonly bytes: Buffer | null;
+  /** The key that sealed the bytes; null or missing: they are plain. */
+  readonly keyId?: string | null;
+  /** The context a sealed body belongs to. */
+  readonly sealedFor?: ContextKey | null;
 }
 
-/** Prepares a body outside any transaction. `compress`: force, forbid, or (undefined) by size. */
+/** A body's canonical text as UTF-8, as it will be stored. */
+export interface PackedText {
+  readonly codec: Body['codec'];
+  readonly bytes: Buffer;
+}
+
+/** Prepares a plain body outside any transaction. `compress`: force, forbid, or (undefined) by size. */
 export async function encodeBody(value: Json, compress?: boolean): Promise<Body> {
-  const text = Buffer.from(canonicalJson(value));
-  const plain = { hash: hashText(text), codec: 'none', size: text.length, bytes: text } as const;
-  if (!(compress ?? text.length > COMPRESS_ABOVE_BYTES)) return plain;
+  const text = textOf(value);
+  return plainBody(text, await packText(text, { compress }));
+}
+
+/** Canonical text of a value as UTF-8. */
+export function textOf(value: Json): Buffer {
+  return Buffer.from(canonicalJson(value));
+}
+
+/** A plain body of a text and what it was packed into. */
+export function plainBody(text: Buffer, { codec, bytes }: PackedText): Body {
+  return { hash: hashText(text), codec, size: text.length, bytes };
+}
+
+/** Compresses a text, or not; above `compressAbove` bytes unless told. */
+export async function packText(
+  text: Buffer,
+  options: { readonly compress?: boolean | undefined; readonly compressAbove?: number | undefined },
+): Promise<PackedText> {
+  const { compress, compressAbove = COMPRESS_ABOVE_BYTES } = options;
+  const plain = { codec: 'none', bytes: text } as const;
+  if (!(compress ?? text.length > compressAbove)) return plain;
   const packed = await deflate(text);
   // Content that does not shrink is kept as it is, unless the caller asked for compression.
   if (compress !== true && packed.length >= text.length) return plain;
-  return { ...plain, codec: 'gzip', bytes: packed };
+  return { codec: 'gzip', bytes: packed };
 }
 
 const INSERT_BLOBS = `
-INSERT INTO blobs (tenant_id, hash, codec, size, body)
-SELECT current_setting('app.tenant'), decode(b.hash, 'hex'), b.codec, b.size, b.body
-FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS b (hash, codec, size, body)
+INSERT INTO blobs (tenant_id, hash, codec, size, body, key_id, sealed_for)
+SELECT current_setting('app.tenant'), decode(b.hash, 'hex'), b.codec, b.size, b.body, b.key_id, b.sealed_for
+FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::uuid[], $6::text[])
+  AS b (hash, codec, size, body, key_id, sealed_for)
 ORDER BY b.hash
 ON CONFLICT DO NOTHING RETURNING encode(hash, 'hex') AS hash`;
 
@@ -46,8 +79,9 @@ ON CONFLICT DO NOTHING RETURNING encode(hash, 'hex') AS hash`;
 // is touched before it is relied on: the subquery makes that happen before anything is inserted.
 const KEEP_BLOBS = `
 WITH given AS (
-  SELECT decode(b.hash, 'hex') AS hash, b.codec, b.size, b.body
-  FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[]) AS b (hash, codec, size, body)
+  SELECT decode(b.hash, 'hex') AS hash, b.codec, b.size, b.body, b.key_id, b.sealed_for
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::uuid[], $6::text[])
+    AS b (hash, codec, size, body, key_id, sealed_for)
 ), old AS (
   SELECT o.hash FROM given CROSS JOIN LATERAL (SELECT hash FROM blobs
     WHERE tenant_id = current_setting('app.tenant') AND hash = given.hash
@@ -56,8 +90,8 @@ WITH given AS (
   UPDATE blobs SET created_at = now() FROM old
   WHERE blobs.tenant_id = current_setting('app.tenant') AND blobs.hash = old.hash RETURNING 1
 )
-INSERT INTO blobs (tenant_id, hash, codec, size, body)
-SELECT current_setting('app.tenant'), hash, codec, size, body FROM given
+INSERT INTO blobs (tenant_id, hash, codec, size, body, key_id, sealed_for)
+SELECT current_setting('app.tenant'), hash, codec, size, body, key_id, sealed_for FROM given
 WHERE (SELECT count(*) FROM touched) >= 0
 ORDER BY hash
 ON CONFLICT DO NOTHING`;
@@ -67,11 +101,21 @@ export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Prom
   const fresh = bodies.filter((body) => body.bytes !== null);
   const distinct = [...new Map(fresh.map((body) => [body.hash, body])).values()];
   if (distinct.length === 0) return;
-  const added = await tx.query<{ hash: Hash }>(INSERT_BLOBS, columnsOf(distinct));
+  const added = await withItsKey(tx.query<{ hash: Hash }>(INSERT_BLOBS, columnsOf(distinct)));
   if (added.length === distinct.length) return;
   const isAdded = new Set(added.map((row) => row.hash));
   const known = distinct.filter((body) => !isAdded.has(body.hash));
-  await tx.query(KEEP_BLOBS, columnsOf(known));
+  await withItsKey(tx.query(KEEP_BLOBS, columnsOf(known)));
+}
+
+const FOREIGN_KEY_VIOLATION = '23503';
+
+/** A data key that was rotated away since it was read is a race that is lost, and run again. */
+async function withItsKey<T>(saving: Promise<T>): Promise<T> {
+  return saving.catch((error: unknown) => {
+    if (sqlStateOf(error) !== FOREIGN_KEY_VIOLATION) throw error;
+    throw new AppError('UNAVAILABLE', 'the encryption key was replaced', { retryable: true });
+  });
 }
 
 function columnsOf(bodies: readonly Body[]): unknown[] {
@@ -80,6 +124,8 @@ function columnsOf(bodies: readonly Body[]): unknown[] {
     bodies.map((body) => body.codec),
     bodies.map((body) => body.size),
     bodies.map((body) => body.bytes),
+    bodies.map((body) => body.keyId ?? null),
+    bodies.map((body) => body.sealedFor ?? null),
   ];
 }
 
@@ -93,19 +139,19 @@ SELECT w.text AS hash, b.* FROM (
 CROSS JOIN LATERAL (SELECT ${columns} FROM blobs
   WHERE tenant_id = current_setting('app.tenant') AND hash = w.hash OFFSET 0) b`;
 
-/** Measures of stored bodies; the bytes stay where they are. */
+/** Measures of stored bodies, sealed ones too; the bytes stay where they are. */
 export async function storedBodies(
   tx: Transaction,
   hashes: readonly (Hash | null)[],
 ): Promise<Map<Hash, Body>> {
-  const rows = await tx.query<{ hash: Hash; codec: Body['codec']; size: number }>(
-    wantedBlobs('codec, size'),
+  const rows = await tx.query<Omit<Body, 'bytes'>>(
+    wantedBlobs('codec, size, key_id AS "keyId", sealed_for AS "sealedFor"'),
     [[...new Set(hashes.filter((hash) => hash !== null))]],
   );
   return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
 }
 
-/** The bodies with these hashes; one that is gone is missing from the map. */
+/** The plain bodies with these hashes; one that is gone, or sealed, is missing from the map. */
 export async function loadBodies(
   tx: Transaction,
   hashes: Iterable<Hash>,
@@ -120,13 +166,29 @@ export async function loadStored(
   tx: Transaction,
   hashes: Iterable<Hash>,
 ): Promise<Map<Hash, StoredBody>> {
+  const stored = await loadSealed(tx, hashes);
+  for (const [hash, body] of stored) if (body.keyId !== null) stored.delete(hash);
+  return stored;
+}
+
+/** Bodies as they are stored, plain and sealed: for those who can open them. */
+export async function loadSealed(
+  tx: Transaction,
+  hashes: Iterable<Hash>,
+): Promise<Map<Hash, SealedBody>> {
   const wanted = [...new Set(hashes)];
   if (wanted.length === 0) return new Map();
-  const rows = await tx.query<StoredBody & { hash: Hash }>(
-    wantedBlobs('codec, size, body AS bytes'),
+  const rows = await tx.query<SealedBody & { hash: Hash }>(
+    wantedBlobs('codec, size, body AS bytes, key_id AS "keyId"'),
     [wanted],
   );
   return new Map(rows.map(({ hash, ...body }) => [hash, body]));
+}
+
+/** A stored body and what it takes to open it. */
+export interface SealedBody extends StoredBody {
+  /** Null: the bytes are plain. */
+  readonly keyId: string | null;
 }
 
 /** A body's bytes as the database has them. */

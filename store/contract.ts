@@ -12,10 +12,11 @@ import type {
   DeleteReason,
   VersionRow,
 } from '../domain/context.ts';
-import type { ErrorCode } from '../domain/errors.ts';
+import type { AppError, ErrorCode } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId, RunId, TenantId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
+import type { PatchOp } from '../domain/json-patch.ts';
 import type {
   AuditProof,
   Conflict,
@@ -29,11 +30,20 @@ import type {
   ResolutionChoice,
   Run,
 } from '../domain/link.ts';
+import type { SearchStore } from './search/search-store.ts';
 import type { WaitStore } from './wait-store.ts';
+import type { AnalyticsStore } from './analytics.ts';
+import type { ApiKeys } from './api-keys.ts';
+import type { AuditLog } from './audit.ts';
 import type { AuditStore } from './audits.ts';
+import type { Exporter } from './export.ts';
+import type { Importer } from './import.ts';
+import type { FeedWatch } from './feed-watch.ts';
+import type { KeyRotation } from './crypto/rotation.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { MetricsStore } from './metrics.ts';
 import type { QuarantineChange, QuarantineChoice, QuarantinedItem } from './quarantine.ts';
+import type { Tenants } from './tenants.ts';
 
 export interface Page<Row> {
   readonly items: readonly Row[];
@@ -52,6 +62,56 @@ export interface ListFilter {
   readonly cursor?: string | undefined;
 }
 
+/** What is stored under a key. */
+export interface ContextWrite {
+  readonly key: ContextKey;
+  readonly data: Json;
+  readonly options: ContextOptions;
+}
+
+export interface ContextUpdate extends ContextWrite {
+  readonly changeType: 'replace' | 'merge' | 'append';
+  /** Who makes the change; left out: the caller's actor. */
+  readonly changedBy?: string | undefined;
+}
+
+export interface ContextRollback {
+  readonly key: ContextKey;
+  readonly version: number;
+  readonly ifVersion?: number | undefined;
+}
+
+export interface ContextDelete {
+  readonly key: ContextKey;
+  readonly ifVersion?: number | undefined;
+  readonly reason?: DeleteReason;
+}
+
+/** One operation of a batch. */
+export type BatchOperation =
+  | ({ readonly op: 'store' } & ContextWrite)
+  | ({ readonly op: 'update' } & ContextUpdate)
+  | ({ readonly op: 'delete' } & ContextDelete)
+  | { readonly op: 'get'; readonly key: ContextKey; readonly version?: number | undefined };
+
+/** What became of one operation of a batch. */
+export type BatchOutcome =
+  | { readonly status: 'stored'; readonly created: boolean; readonly envelope: ContextEnvelope }
+  | { readonly status: 'updated'; readonly envelope: ContextEnvelope }
+  | { readonly status: 'deleted'; readonly version: number }
+  | { readonly status: 'found'; readonly context: Context }
+  | { readonly status: 'missing' }
+  | { readonly status: 'failed'; readonly error: AppError };
+
+/** How two versions of a context differ. */
+export interface ContextDiff {
+  readonly from: number;
+  readonly to: number;
+  readonly patch: readonly PatchOp[];
+  /** In the format of jsondiffpatch; null: they are equal. */
+  readonly delta: Json;
+}
+
 export interface ContextStore {
   /**
    * Creates (`created: true`) or replaces with a new version.
@@ -59,25 +119,38 @@ export interface ContextStore {
    */
   store(
     caller: Caller,
-    write: { key: ContextKey; data: Json; options: ContextOptions },
+    write: ContextWrite,
   ): Promise<{ created: boolean; envelope: ContextEnvelope }>;
   /** The current version, or version N of the history; null when there is none (or it expired). */
   get(caller: Caller, key: ContextKey, version?: number): Promise<Context | null>;
   /** @throws AppError CONTEXT_NOT_FOUND, VERSION_CONFLICT, CONTEXT_TOO_LARGE */
-  update(
-    caller: Caller,
-    write: {
-      key: ContextKey;
-      data: Json;
-      changeType: 'replace' | 'merge' | 'append';
-      options: ContextOptions;
-    },
-  ): Promise<ContextEnvelope>;
+  update(caller: Caller, write: ContextUpdate): Promise<ContextEnvelope>;
+  /**
+   * A new version with the data of an old one, under the options the context has; a deleted context
+   * comes back with those it had. @throws AppError CONTEXT_NOT_FOUND, VERSION_NOT_FOUND, VERSION_CONFLICT
+   */
+  rollback(caller: Caller, write: ContextRollback): Promise<ContextEnvelope>;
   /** @throws AppError CONTEXT_NOT_FOUND, VERSION_CONFLICT */
-  delete(
+  delete(caller: Caller, write: ContextDelete): Promise<{ key: ContextKey; version: number }>;
+  /**
+   * Many operations in one transaction, each of which sees what the ones before it did; one outcome
+   * each, in order. `atomic`: the first that fails is thrown, with `extra.failedIndex`, and nothing
+   * has changed; else it changes nothing and the others do. A `get` of what is not there is no failure.
+   *
+   * @throws AppError of the operation that failed: those of the single calls, BATCH_TOO_LARGE
+   */
+  batch(
     caller: Caller,
-    write: { key: ContextKey; ifVersion?: number | undefined; reason?: DeleteReason },
-  ): Promise<{ key: ContextKey; version: number }>;
+    batch: { readonly atomic: boolean; readonly operations: readonly BatchOperation[] },
+  ): Promise<readonly BatchOutcome[]>;
+  /**
+   * From one version to another; left out: to the current one, from the one before `to`.
+   * @throws AppError CONTEXT_NOT_FOUND, VERSION_NOT_FOUND, DIFF_TOO_LARGE
+   */
+  diff(
+    caller: Caller,
+    query: { key: ContextKey; from?: number | undefined; to?: number | undefined },
+  ): Promise<ContextDiff>;
   list(caller: Caller, filter: ListFilter): Promise<Page<ContextEnvelope>>;
   /** Newest first. @throws AppError CONTEXT_NOT_FOUND, INVALID_CURSOR */
   versions(
@@ -283,19 +356,31 @@ export interface ConflictStore {
 }
 
 export { conflictsTold } from './outbox.ts';
+export type {
+  SearchAnswer,
+  SearchHit,
+  SearchMode,
+  SearchQuery,
+  SearchStore,
+} from './search/search-store.ts';
+export type { IndexedCount, SearchIndex } from './search/search-index.ts';
 export type { Claimed, ConflictRef, Outbox, OutboxMessage, LinkRef } from './outbox.ts';
 export type { AwaitedWrite, WaitStore, WriteOutcome } from './wait-store.ts';
+export type { ApiKeyOwner, ApiKeyRow, ApiKeys } from './api-keys.ts';
+export type { Analytics, AnalyticsFilter, AnalyticsStore } from './analytics.ts';
+export type { AuditLog, AuditRow } from './audit.ts';
 export type { AuditStore } from './audits.ts';
 export type { LinkMetrics, Metrics, MetricsStore } from './metrics.ts';
 export type { DoctorStore, LinkCondition, OutboxCondition, QuarantineRow } from './doctor.ts';
 export type { QuarantineChange, QuarantineChoice, QuarantinedItem } from './quarantine.ts';
 export type { Collected, Retention, RetentionPolicy } from './retention.ts';
 export type { Sweeps } from './sweeps.ts';
+export type { Tenant, TenantRemoval, Tenants } from './tenants.ts';
 export type { ConflictWatch, ContestedSides, WatchedConflict } from './conflict-watch.ts';
 export type { DueLink, LinkRest, PulseBounds } from './due-links.ts';
 export type { SyncStore } from './sync/sync-store.ts';
 export type { PassRef, PassStart, PassEnd, BeginResult } from './sync/pass.ts';
-export type { Naming, Sighting } from './sync/observe.ts';
+export type { NamelessItem, Naming, Sighting } from './sync/observe.ts';
 export type { AuditedItem } from './sync/digests.ts';
 export type { OpenConflict } from './sync/conflicts.ts';
 export type { DirtyItem, PlannedOp, PlanPage } from './sync/plan.ts';
@@ -305,16 +390,33 @@ export { decodeBody, encodeBody, type Body, type StoredBody } from './blobs.ts';
 
 export type { Claim, Idempotency } from './idempotency.ts';
 
+export type { Exporter, ExportManifest, ExportQuery } from './export.ts';
+export { EXPORT_FORMAT, EXPORT_FORMAT_VERSION } from './export.ts';
+export type { Importer, ImportFault, ImportMode, ImportResult, ImportVersion } from './import.ts';
+export type { BackupProgress, BackupResult } from './backup/backup-format.ts';
+export type { RestoreResult, SchemaStep } from './backup/restore-backup.ts';
+export type { KeyRotation, RetiringKey, RotationStatus } from './crypto/rotation.ts';
+export type { FeedWatch, WatchedChange, WatchedPage, WatchQuery } from './feed-watch.ts';
+
 /** The parts the API and CLI speak to. */
 export interface Store {
   readonly contexts: ContextStore;
+  readonly search: SearchStore;
   readonly links: LinkStore;
   readonly runs: RunStore;
   readonly conflicts: ConflictStore;
   readonly audits: AuditStore;
   readonly metrics: MetricsStore;
+  readonly analytics: AnalyticsStore;
   readonly waits: WaitStore;
+  readonly exporter: Exporter;
+  readonly importer: Importer;
   readonly idempotency: Idempotency;
+  readonly rotation: KeyRotation;
+  readonly keys: ApiKeys;
+  readonly tenants: Tenants;
+  readonly auditLog: AuditLog;
+  readonly feedWatch: FeedWatch;
   /** Proof that Postgres answers. @throws AppError UNAVAILABLE */
   ping(): Promise<void>;
   close(): Promise<void>;

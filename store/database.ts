@@ -5,6 +5,7 @@
 import pg from 'pg';
 import { AppError, messageOf } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
+import { createReplica, type ReplicaOutcome } from './replica.ts';
 
 export interface DatabaseConfig {
   /** `postgres://user:password@host:port/database` */
@@ -16,6 +17,28 @@ export interface DatabaseConfig {
   readonly acquireTimeoutMs?: number;
   /** Longest a statement may run, ms; a stuck one must not hold its rows for ever. */
   readonly statementTimeoutMs?: number;
+  /** False: a connection per transaction, for a pooler in front. Default true. */
+  readonly isPooled?: boolean;
+  /** Whether Postgres' just-in-time compiler stays out of our short queries. */
+  readonly hasShortPlans?: boolean;
+  /** A streaming replica for reads that may be a little old. */
+  readonly replica?: ReplicaConfig | null;
+}
+
+export interface ReplicaConfig {
+  readonly url: string;
+  /** A replica further behind than this is not asked, ms. */
+  readonly maxLagMs: number;
+  /** Told of each read that might have gone there: who answers it, and how old it may be (s). */
+  readonly onRead?: (outcome: ReplicaOutcome, lagSeconds: number | null) => void;
+}
+
+/** Connections of one pool. */
+export interface PoolCounts {
+  readonly total: number;
+  readonly idle: number;
+  /** Callers that wait for one. */
+  readonly waiting: number;
 }
 
 /** A transaction under way. One statement at a time (pg 8.23 refuses concurrent ones). */
@@ -38,40 +61,140 @@ export interface Database {
     first: string,
     work: (tx: Transaction, rows: Row[]) => Promise<T>,
   ): Promise<T>;
+  /**
+   * For reads. `mayBeStale`: a replica may answer, as long as it is not further behind than
+   * configured; without one, or when it fails, the primary does. `work` may run twice and must only
+   * read. Never for what a caller compares with a write of its own.
+   */
+  withTenantRead<T>(
+    tenant: TenantId,
+    options: { readonly mayBeStale: boolean },
+    work: (tx: Transaction) => Promise<T>,
+  ): Promise<T>;
+  /**
+   * Runs `work` once in one read-only transaction that sees the tenant's rows as they are now, however
+   * long it takes. Always the primary: a replica would cancel a long one.
+   */
+  withSnapshot<T>(tenant: TenantId, work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** Runs `work` in one transaction of the sweeps' role: all tenants, few tables. */
   withSystem<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** @throws AppError UNAVAILABLE */
   ping(): Promise<void>;
+  /** What the pools hold right now; asks nobody. */
+  pools(): Readonly<Record<string, PoolCounts>>;
   close(): Promise<void>;
 }
 
 /** SQLSTATEs after which the same transaction may simply be tried again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
 const MAX_TRIES = 4;
+/** A replica that hangs must not hold up what the primary could answer. */
+const REPLICA_POOL = { poolMin: 0, acquireTimeoutMs: 2_000, queryTimeoutMs: 5_000 } as const;
 
-/** Opens the pool. Nothing connects before the first call. */
+/** Opens the pools. Nothing connects before the first call. */
 export function createDatabase(config: DatabaseConfig, onError?: (error: Error) => void): Database {
+  const pool = openPool(config.url, config, onError);
+  const { transact, once } = createTransact(pool);
+  const timeoutMs = config.statementTimeoutMs ?? 30_000;
+  const jit = config.hasShortPlans ? `, set_config('jit', 'off', true)` : '';
+
+  // One statement, not a SET for each: it begins every transaction there is.
+  const begin = (role: string, tenant: TenantId | '', mode = ''): string =>
+    `BEGIN${mode}; SELECT set_config('role', '${role}', true), ` +
+    `set_config('search_path', 'context_system, public', true), ` +
+    `set_config('statement_timeout', '${timeoutMs}', true)${jit}, ` +
+    `set_config('app.tenant', ${literal(tenant)}, true)`;
+  const asTenant = (tenant: TenantId): string => begin('syncline_app', tenant);
+
+  const { replica: given } = config;
+  const replicaPool = given ? openPool(given.url, { ...config, ...REPLICA_POOL }, onError) : null;
+  const replica =
+    given && replicaPool ? createReplica({ primary: pool, replica: replicaPool, ...given }) : null;
+  const onReplica = replicaPool ? createTransact(replicaPool).transact : null;
+
+  async function readTenant<T>(
+    tenant: TenantId,
+    work: (tx: Transaction) => Promise<T>,
+  ): Promise<T> {
+    if (replica && onReplica && (await replica.isFresh())) {
+      try {
+        return await onReplica(begin('syncline_app', tenant, ' READ ONLY'), (tx) => work(tx));
+      } catch (error) {
+        // A refusal (no such context) may only mean that it is not there yet: the primary decides.
+        if (isReplicaTrouble(error)) replica.failed();
+        else if (!(error instanceof AppError)) throw error;
+      }
+    }
+    return transact(asTenant(tenant), (tx) => work(tx));
+  }
+
+  return {
+    withTenant: (tenant, work) => transact(asTenant(tenant), (tx) => work(tx)),
+    withTenantRead: (tenant, { mayBeStale }, work) =>
+      mayBeStale ? readTenant(tenant, work) : transact(asTenant(tenant), (tx) => work(tx)),
+    withTenantFirst: <Row extends object, T>(
+      tenant: TenantId,
+      first: string,
+      work: (tx: Transaction, rows: Row[]) => Promise<T>,
+    ) => transact<Row, T>(`${asTenant(tenant)}; ${first}`, work),
+    withSnapshot: (tenant, work) =>
+      once(begin('syncline_app', tenant, SNAPSHOT), (tx) => work(tx)).catch((error: unknown) => {
+        throw translate(error);
+      }),
+    withSystem: (work) => transact(begin('syncline_system', ''), (tx) => work(tx)),
+    async ping() {
+      await pool.query('SELECT 1').catch((error: unknown) => {
+        throw translate(error);
+      });
+    },
+    pools: () => ({
+      primary: countsOf(pool),
+      ...(replicaPool ? { replica: countsOf(replicaPool) } : {}),
+    }),
+    async close() {
+      await Promise.all([pool.end(), replicaPool?.end()]);
+    },
+  };
+}
+
+function openPool(
+  url: string,
+  config: Pick<DatabaseConfig, 'poolMin' | 'poolMax' | 'acquireTimeoutMs' | 'isPooled'> & {
+    readonly queryTimeoutMs?: number;
+  },
+  onError?: (error: Error) => void,
+): pg.Pool {
+  const isPooled = config.isPooled ?? true;
   const pool = new pg.Pool({
-    connectionString: config.url,
-    min: config.poolMin,
+    connectionString: url,
+    min: isPooled ? config.poolMin : 0,
     max: config.poolMax,
+    // Somebody else pools: a connection serves one transaction and is closed.
+    ...(isPooled ? {} : { maxUses: 1 }),
     connectionTimeoutMillis: config.acquireTimeoutMs ?? 10_000,
+    ...(config.queryTimeoutMs === undefined ? {} : { query_timeout: config.queryTimeoutMs }),
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     allowExitOnIdle: true,
   });
   // An idle connection that breaks must not end the process; the next call opens a new one.
   pool.on('error', (error) => onError?.(error));
-  const timeoutMs = config.statementTimeoutMs ?? 30_000;
+  return pool;
+}
 
-  // One statement, not a SET for each: it begins every transaction there is.
-  const begin = (role: string, tenant: TenantId | ''): string =>
-    `BEGIN; SELECT set_config('role', '${role}', true), ` +
-    `set_config('search_path', 'context_system, public', true), ` +
-    `set_config('statement_timeout', '${timeoutMs}', true), ` +
-    `set_config('app.tenant', ${literal(tenant)}, true)`;
-  const asTenant = (tenant: TenantId): string => begin('syncline_app', tenant);
+function countsOf(pool: pg.Pool): PoolCounts {
+  return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount };
+}
 
+const SNAPSHOT = ' ISOLATION LEVEL REPEATABLE READ READ ONLY';
+
+type Transact = <Row extends object, T>(
+  begin: string,
+  work: (tx: Transaction, rows: Row[]) => Promise<T>,
+) => Promise<T>;
+
+/** Runs transactions of a pool: once, or again when they only lost a race. */
+function createTransact(pool: pg.Pool): { readonly transact: Transact; readonly once: Transact } {
   async function transact<Row extends object, T>(
     begin: string,
     work: (tx: Transaction, rows: Row[]) => Promise<T>,
@@ -117,26 +240,19 @@ export function createDatabase(config: DatabaseConfig, onError?: (error: Error) 
     }
   }
 
-  return {
-    withTenant: (tenant, work) => transact(asTenant(tenant), (tx) => work(tx)),
-    withTenantFirst: <Row extends object, T>(
-      tenant: TenantId,
-      first: string,
-      work: (tx: Transaction, rows: Row[]) => Promise<T>,
-    ) => transact<Row, T>(`${asTenant(tenant)}; ${first}`, work),
-    withSystem: (work) => transact(begin('syncline_system', ''), work),
-    async ping() {
-      await pool.query('SELECT 1').catch((error: unknown) => {
-        throw translate(error);
-      });
-    },
-    close: () => pool.end(),
-  };
+  return { transact, once };
 }
 
 /** Whether the transaction may simply be tried again: nothing was wrong but the moment. */
 function isLostRace(error: unknown): boolean {
   return TRY_AGAIN.has(sqlStateOf(error)) || (error instanceof AppError && error.retryable);
+}
+
+/** The replica is out, was cancelled by replay, or stands still: the primary can do it. */
+function isReplicaTrouble(error: unknown): boolean {
+  if (error instanceof AppError) return error.code === 'UNAVAILABLE';
+  if (messageOf(error) === 'Query read timeout') return true;
+  return /^(08|57|58|40|25006|XX)/.test(sqlStateOf(error));
 }
 
 /** SQLSTATE of a Postgres error, or ''. */

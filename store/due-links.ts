@@ -112,7 +112,7 @@ FROM taken l CROSS JOIN LATERAL (
     (array_agg(xid || '.' || seq ORDER BY xid DESC, seq DESC))[1] AS "end"
   FROM (
     SELECT xid, seq, key, origin FROM changes c
-    WHERE c.tenant_id = l.tenant_id AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE c.tenant_id = l.tenant_id AND xid < feed_position(pg_snapshot_xmin(pg_current_snapshot()))
       AND (xid, seq) > (split_part(l.hub_cursor, '.', 1)::xid8, split_part(l.hub_cursor, '.', 2)::bigint)
     ORDER BY xid, seq LIMIT ${MAX_TAIL}
   ) AS page

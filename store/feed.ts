@@ -26,7 +26,7 @@ SELECT xid || '.' || seq AS position, key, version, change_type, reason, changed
 FROM changes
 WHERE tenant_id = current_setting('app.tenant')
   AND (xid, seq) > ($1::xid8, $2::bigint)
-  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  AND xid < feed_position(pg_snapshot_xmin(pg_current_snapshot()))
   AND starts_with(key, $3)
 ORDER BY xid, seq LIMIT $4`;
 
@@ -37,8 +37,19 @@ export async function readChanges(
 ): Promise<{ changes: Change[]; cursor: string }> {
   const [xid, seq] = positionOf(query.since);
   const rows = await tx.query<FeedRow>(SELECT_CHANGES, [xid, seq, query.prefix, query.limit]);
-  return { changes: rows.map(changeOf), cursor: rows.at(-1)?.position ?? query.since };
+  const isUntold = rows.length === 0 && query.since === FEED_START;
+  const rest = isUntold ? ((await horizonOf(tx)) ?? FEED_START) : query.since;
+  return { changes: rows.map(changeOf), cursor: rows.at(-1)?.position ?? rest };
 }
+
+/** Where the feed of a store begins that was restored (backup/mend-feed.ts) or collected; or null. */
+async function horizonOf(tx: Transaction): Promise<string | null> {
+  const [row] = await tx.query<{ position: string }>(FEED_HORIZON);
+  return row?.position ?? null;
+}
+
+const FEED_HORIZON = `
+SELECT xid || '.' || seq AS position FROM feed_horizons WHERE tenant_id = current_setting('app.tenant')`;
 
 /** Whether changes after a position ($1, $2) were collected; no row: everything is kept. */
 const IS_EXPIRED = `
@@ -60,15 +71,19 @@ export async function requireKept(tx: Transaction, since: string): Promise<void>
 export const IS_BEHIND = `EXISTS (SELECT 1 FROM feed_horizons h WHERE h.tenant_id = sync_links.tenant_id
   AND (h.xid, h.seq) > (split_part(sync_links.hub_cursor, '.', 1)::xid8, split_part(sync_links.hub_cursor, '.', 2)::bigint))`;
 
-/** The newest position a reader may rest at, as a query; no row while nothing ever changed. */
+// Nothing changed since the store was restored: the position of the restore, which no cursor from
+// before reaches.
+/** The newest position a reader may rest at, as a query; null while nothing ever changed. */
 export const FEED_HEAD = `
-SELECT xid || '.' || seq AS position FROM changes
-WHERE tenant_id = current_setting('app.tenant') AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid DESC, seq DESC LIMIT 1`;
+SELECT coalesce(
+  (SELECT xid || '.' || seq FROM changes
+    WHERE tenant_id = current_setting('app.tenant') AND xid < feed_position(pg_snapshot_xmin(pg_current_snapshot()))
+    ORDER BY xid DESC, seq DESC LIMIT 1),
+  (${FEED_HORIZON})) AS position`;
 
 /** The answer of {@link FEED_HEAD}. */
 export async function feedHead(tx: Transaction): Promise<string> {
-  const [row] = await tx.query<{ position: string }>(FEED_HEAD);
+  const [row] = await tx.query<{ position: string | null }>(FEED_HEAD);
   return row?.position ?? FEED_START;
 }
 

@@ -1,13 +1,16 @@
 /**
  * Requests that may be sent twice and are done once. The first one takes the slot of its key; what
  * it answers is kept for a day. A write of contexts keeps its answer in its own transaction: either
- * both are there or neither, so not even a crash right after the commit does it twice.
+ * both are there or neither, so not even a crash right after the commit does it twice. With a master key
+ * neither request nor answer can be guessed from what is kept (crypto/request-seal.ts).
  */
 import type { Clock } from '../domain/clock.ts';
 import type { Caller, RememberedAnswer, RequestSlot } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { IdSource, TenantId } from '../domain/ids.ts';
+import type { Keyring } from './crypto/keyring.ts';
+import { createRequestSeal, type RequestSeal } from './crypto/request-seal.ts';
 import type { Database, Transaction } from './database.ts';
 
 /** How long an answer is kept (contract 06), ms. */
@@ -71,19 +74,23 @@ export function createIdempotency(deps: {
   readonly database: Database;
   readonly clock: Clock;
   readonly newId: IdSource;
+  readonly keyring?: Keyring | null;
 }): Idempotency {
-  const { database, clock, newId } = deps;
+  const { database, clock, newId, keyring = null } = deps;
   return {
     async claim(tenant, { slot, fingerprint }) {
       const token = newId();
       const now = clock.now();
       return database.withTenant(tenant, async (tx): Promise<Claim> => {
         const lease = [new Date(now + LEASE_MS), new Date(now + KEPT_MS), new Date(now)];
-        const [taken] = await tx.query(CLAIM, [slot, fingerprint, token, ...lease]);
-        if (taken) return { status: 'first', slot: { slot, token } };
+        const sealer = await createRequestSeal(tx, { keyring, tenant, slot });
+        const kept = sealer.fingerprint(fingerprint);
+        const [taken] = await tx.query(CLAIM, [slot, kept, token, ...lease]);
+        if (taken) return { status: 'first', slot: { slot, token, seal: sealer.seal } };
         const [row] = await tx.query<SlotRow>(SELECT_SLOT, [slot]);
         if (!row) return { status: 'running' };
-        return claimed(row, fingerprint);
+        // One that was kept before there was a master key is known by its plain fingerprint.
+        return claimed(row, { isSame: [kept, fingerprint].includes(row.fingerprint), sealer });
       });
     },
     async remember(tenant, slot, answer) {
@@ -96,10 +103,14 @@ export function createIdempotency(deps: {
   };
 }
 
-function claimed({ status, headers, body, fingerprint }: SlotRow, wanted: Hash): Claim {
-  if (fingerprint !== wanted) return { status: 'mismatch' };
+function claimed(
+  { status, headers, body }: SlotRow,
+  { isSame, sealer }: { readonly isSame: boolean; readonly sealer: RequestSeal },
+): Claim {
+  if (!isSame) return { status: 'mismatch' };
   if (status === null) return { status: 'running' };
-  return { status: 'answered', answer: { status, headers: headers ?? {}, body: body ?? '' } };
+  const text = sealer.open(body ?? '');
+  return { status: 'answered', answer: { status, headers: headers ?? {}, body: text } };
 }
 
 async function keep(
@@ -113,7 +124,7 @@ async function keep(
     slot.token,
     status,
     JSON.stringify(headers),
-    body,
+    slot.seal ? slot.seal(body) : body,
     until,
   ]);
   return kept.length > 0;

@@ -72,11 +72,19 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
   async function change(
     caller: Caller,
     id: LinkId,
-    { action, apply }: { action: string; apply: (tx: Transaction, link: LinkRow) => Promise<void> },
+    {
+      action,
+      apply,
+      detail = {},
+    }: {
+      action: string;
+      apply: (tx: Transaction, link: LinkRow) => Promise<void>;
+      detail?: object;
+    },
   ): Promise<Link> {
     const link = await database.withTenant(caller.tenant, async (tx) => {
       await apply(tx, await lockLink(tx, id));
-      await recordAudit(tx, caller, { action, target: id });
+      await recordAudit(tx, caller, { action, target: id, detail });
       await wakeLink(tx, id);
       return lockLink(tx, id);
     });
@@ -111,7 +119,8 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
             throw translateDuplicate(error, link.name);
           });
         if (link.conflictFallback) await setConflictFallback(tx, id, link.conflictFallback);
-        await recordAudit(tx, caller, { action: 'link.create', target: id });
+        const detail = { name: link.name, connector: link.connector };
+        await recordAudit(tx, caller, { action: 'link.create', target: id, detail });
         await wakeLink(tx, id);
         return lockLink(tx, id);
       });
@@ -137,13 +146,11 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
 
     async remove(caller, id) {
       await database.withTenant(caller.tenant, async (tx) => {
-        await lockLink(tx, id);
+        const { name } = await lockLink(tx, id);
         await closeConflictsOfLink(tx, id);
-        await tx.query(
-          `DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-          [id],
-        );
-        await recordAudit(tx, caller, { action: 'link.remove', target: id });
+        // The fence keeps a pass from adding to them once the link is locked.
+        for (const statement of REMOVE_LINK) await tx.query(statement, [id]);
+        await recordAudit(tx, caller, { action: 'link.remove', target: id, detail: { name } });
         await wakeLink(tx, id);
       });
       onCommitted();
@@ -152,6 +159,8 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
     patch: (caller, id, changes) =>
       change(caller, id, {
         action: 'link.patch',
+        // Which fields, not their values: a config may name what is nobody's business.
+        detail: { fields: Object.keys(changes) },
         apply: async (tx, row) => {
           const before = linkOf(row);
           const after = { ...before, ...changes };
@@ -204,6 +213,14 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
 }
 
 const SELECT_LINK = `SELECT * FROM sync_links WHERE tenant_id = current_setting('app.tenant')`;
+
+// The rest of a link goes with its row: runs and conflicts.
+const REMOVE_LINK = [
+  `DELETE FROM sync_ops o USING sync_runs r WHERE r.tenant_id = current_setting('app.tenant')
+     AND r.link_id = $1 AND o.tenant_id = r.tenant_id AND o.run_id = r.id`,
+  `DELETE FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`,
+  `DELETE FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+];
 
 const INSERT_LINK = `
 INSERT INTO sync_links (tenant_id, id, name, prefix, direction, strategy, strategies, interval_ms,

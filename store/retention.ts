@@ -112,7 +112,9 @@ WITH ranked AS (
   LIMIT $1
 ), gone AS (
   DELETE FROM sync_runs r USING old WHERE r.${MINE} AND r.id = old.id AND r.status <> 'running'
-  RETURNING r.link_id, r.status
+  RETURNING r.id, r.link_id, r.status
+), ops AS (
+  DELETE FROM sync_ops o USING gone WHERE o.${MINE} AND o.run_id = gone.id
 ), counts AS (SELECT link_id, status, count(*) AS runs FROM gone GROUP BY 1, 2
 ), told AS (
   UPDATE sync_links l SET retired_runs = (
@@ -202,20 +204,5 @@ WITH old AS (
   UPDATE contexts c SET ${NOTHING_SAID} FROM old WHERE c.${MINE} AND c.key = old.key RETURNING 1
 ) SELECT count(*)::int AS gone FROM gone`;
 
-const COLLECT_VERSIONS = `
-WITH old AS (
-  SELECT v.key, v.version FROM contexts c
-  JOIN context_versions v ON v.tenant_id = c.tenant_id AND v.key = c.key AND v.version <= c.version - $2
-  WHERE c.${MINE} AND c.version > $2
-    AND NOT EXISTS (SELECT 1 FROM sync_links l JOIN sync_items i
-      ON i.tenant_id = l.tenant_id AND i.link_id = l.id AND i.key = v.key
-      WHERE l.${MINE} AND i.base_hub_hash IS NOT NULL AND i.base_version = v.version)
-    AND NOT EXISTS (SELECT 1 FROM sync_conflicts x WHERE x.${MINE} AND x.key = v.key AND x.status = 'open'
-      AND x.hub_version = v.version)
-    AND NOT EXISTS (SELECT 1 FROM sync_ops o WHERE o.${MINE} AND o.key = v.key AND ${IS_UNFINISHED}
-      AND o.hub_version = v.version)
-  LIMIT $1
-), gone AS (
-  DELETE FROM context_versions v USING old WHERE v.${MINE} AND v.key = old.key AND v.version = old.version
-  RETURNING 1
-) SELECT count(*)::int AS gone FROM gone`;
+// One function for this job and for operators, who may call it themselves.
+const COLLECT_VERSIONS = 'SELECT context_system.archive_old_versions($2::int, $1::int) AS gone';

@@ -1,11 +1,10 @@
 /** What runs over all tenants: expiry, the pulse, the list of links to watch, tenants themselves. */
 import type { Clock } from '../domain/clock.ts';
-import type { ContextKey, LinkId, TenantId } from '../domain/ids.ts';
-import type { Database, Transaction } from './database.ts';
+import type { LinkId, TenantId } from '../domain/ids.ts';
+import type { Database } from './database.ts';
 import { createDueLinks, type DueLinks } from './due-links.ts';
 import { forgetAnswers } from './idempotency.ts';
 import type { LinkRef } from './outbox.ts';
-import { lockContexts, writeVersions } from './write-versions.ts';
 
 export interface Sweeps extends DueLinks {
   /** Deletes (reason `ttl`) up to `limit` contexts whose time is over; answers how many. */
@@ -17,7 +16,10 @@ export interface Sweeps extends DueLinks {
 }
 
 const SELECT_EXPIRED = `
-SELECT tenant_id, key FROM contexts WHERE expires_at <= $1 AND NOT deleted ORDER BY expires_at LIMIT $2`;
+SELECT tenant_id FROM contexts WHERE expires_at <= $1 AND NOT deleted ORDER BY expires_at LIMIT $2`;
+
+// One function for this sweep and for operators, who may call it themselves.
+const EXPIRE = 'SELECT context_system.cleanup_expired_contexts($1, $2) AS expired';
 
 const SELECT_LIVE = `
 SELECT tenant_id AS tenant, id AS "linkId" FROM sync_links
@@ -34,13 +36,16 @@ export function createSweeps(deps: {
     async expireContexts(limit) {
       const at = new Date(clock.now());
       const due = await database.withSystem((tx) =>
-        tx.query<{ tenant_id: TenantId; key: ContextKey }>(SELECT_EXPIRED, [at, limit]),
+        tx.query<{ tenant_id: TenantId }>(SELECT_EXPIRED, [at, limit]),
       );
       const tenants = new Set(due.map((row) => row.tenant_id));
       let expired = 0;
       for (const tenant of tenants) {
-        const keys = due.filter((row) => row.tenant_id === tenant).map((row) => row.key);
-        expired += await database.withTenant(tenant, (tx) => expire(tx, keys, at));
+        const most = due.filter((row) => row.tenant_id === tenant).length;
+        const [swept] = await database.withTenant(tenant, (tx) =>
+          tx.query<{ expired: number }>(EXPIRE, [most, at]),
+        );
+        expired += swept!.expired;
       }
       if (expired > 0) onCommitted();
       return expired;
@@ -54,28 +59,4 @@ export function createSweeps(deps: {
 interface LinkRefRow {
   tenant: TenantId;
   linkId: LinkId;
-}
-
-/** Looks again under lock: a writer may have given the context more time. */
-async function expire(tx: Transaction, keys: readonly ContextKey[], at: Date): Promise<number> {
-  const rows = [...(await lockContexts(tx, keys)).values()].filter(
-    (row) => !row.deleted && row.expires_at !== null && row.expires_at <= at,
-  );
-  await writeVersions(
-    tx,
-    rows.map((row) => ({
-      key: row.key,
-      previousVersion: row.version,
-      body: null,
-      facts: row,
-      createdAt: row.created_at,
-      createdBy: row.created_by,
-      changeType: 'delete',
-      reason: 'ttl',
-      changedBy: 'expiry',
-      origin: null,
-    })),
-    at,
-  );
-  return rows.length;
 }

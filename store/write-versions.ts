@@ -9,6 +9,7 @@ import type { ContextKey, LinkId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { saveBodies, type Body } from './blobs.ts';
 import { sqlStateOf, type Transaction } from './database.ts';
+import { indexContexts, type IndexedContext } from './search/index-contexts.ts';
 
 /** A context's row as it is locked for writing. Times are `Date`s, as pg gives them. */
 export interface ContextRow {
@@ -54,8 +55,18 @@ export interface VersionWrite {
   readonly changedBy: string | null;
   /** The link that wrote it, so that it is not woken by its own write. */
   readonly origin: LinkId | null;
-  /** An older state kept for history only: it takes a version, but never was the current one. */
+  /**
+   * An older state kept for history only: it takes a version, but never was the current one, since
+   * the write of the same key that follows came with it.
+   */
   readonly isLoser?: boolean;
+  /** When the state came to be, where that was before it is written here; the feed tells of it now. */
+  readonly changedAt?: Date;
+}
+
+/** Whether the version's body is sealed. A delete has none. */
+export function isSealed({ body }: Pick<VersionWrite, 'body'>): boolean {
+  return (body?.keyId ?? null) !== null;
 }
 
 export const CONTEXT_COLUMNS = `
@@ -79,19 +90,22 @@ export async function lockContexts(
   return new Map(rows.map((row) => [row.key, row]));
 }
 
-// The upsert's WHERE makes the last race visible: two transactions that both saw no row.
+// The upsert's WHERE makes the last race visible: two transactions that both saw no row. In key order,
+// so that two batches that create the same keys cannot deadlock.
 const WRITE_VERSIONS = `
 WITH rows AS (
   SELECT * FROM json_to_recordset($1::json) AS r (
     nth int, key text, version int, hash text, kind text, source text, parent_id text,
-    session_id text, agent_id text, tags text[], metadata json, compressed boolean, size int,
-    created_at timestamptz, created_by text, expires_at timestamptz, change_type text, reason text,
-    changed_by text, origin uuid, is_loser boolean)
+    session_id text, agent_id text, tags text[], metadata json, encrypted boolean,
+    compressed boolean, size int, created_at timestamptz, created_by text, expires_at timestamptz,
+    change_type text, reason text, changed_by text, origin uuid, is_loser boolean, changed_at timestamptz)
 ), versions AS (
   INSERT INTO context_versions (tenant_id, key, version, hash, change_type, reason, changed_by,
-    changed_at, kind, source, parent_id, session_id, agent_id, tags, metadata, compressed, size, expires_at)
+    changed_at, kind, source, parent_id, session_id, agent_id, tags, metadata, encrypted, compressed,
+    size, expires_at)
   SELECT current_setting('app.tenant'), key, version, decode(hash, 'hex'), change_type, reason,
-    changed_by, $2, kind, source, parent_id, session_id, agent_id, tags, metadata, compressed, size, expires_at
+    changed_by, coalesce(changed_at, $2), kind, source, parent_id, session_id, agent_id, tags, metadata, encrypted,
+    compressed, size, expires_at
   FROM rows
 ), feed AS (
   INSERT INTO changes (tenant_id, key, version, change_type, reason, changed_by, changed_at, origin)
@@ -104,17 +118,18 @@ WITH rows AS (
   FROM rows
 )
 INSERT INTO contexts AS c (tenant_id, key, version, hash, kind, source, parent_id, session_id,
-  agent_id, tags, metadata, compressed, size, created_at, created_by, updated_at, updated_by,
-  expires_at, deleted, delete_reason)
+  agent_id, tags, metadata, encrypted, compressed, size, created_at, created_by, updated_at,
+  updated_by, expires_at, deleted, delete_reason)
 SELECT current_setting('app.tenant'), key, version, decode(hash, 'hex'), kind, source, parent_id,
-  session_id, agent_id, tags, metadata, compressed, size, created_at, created_by, $2, changed_by,
-  expires_at, hash IS NULL, reason
-FROM rows WHERE NOT is_loser
+  session_id, agent_id, tags, metadata, encrypted, compressed, size, created_at, created_by, coalesce(changed_at, $2),
+  changed_by, expires_at, hash IS NULL, reason
+FROM rows WHERE NOT is_loser ORDER BY key COLLATE "C"
 ON CONFLICT (tenant_id, key) DO UPDATE SET
   version = excluded.version, hash = excluded.hash, kind = excluded.kind, source = excluded.source,
   parent_id = excluded.parent_id, session_id = excluded.session_id, agent_id = excluded.agent_id,
-  tags = excluded.tags, metadata = excluded.metadata, compressed = excluded.compressed,
-  size = excluded.size, created_at = excluded.created_at, created_by = excluded.created_by,
+  tags = excluded.tags, metadata = excluded.metadata, encrypted = excluded.encrypted,
+  compressed = excluded.compressed, size = excluded.size,
+  created_at = excluded.created_at, created_by = excluded.created_by,
   updated_at = excluded.updated_at, updated_by = excluded.updated_by,
   expires_at = excluded.expires_at, deleted = excluded.deleted, delete_reason = excluded.delete_reason
   WHERE c.version < excluded.version
@@ -122,7 +137,8 @@ RETURNING key`;
 
 /**
  * Writes versions and everything that goes with them. The rows must have been locked with
- * {@link lockContexts}; a key may appear twice only as a loser followed by the winner.
+ * {@link lockContexts}; a key may appear several times, in the order of its versions, all but the last as
+ * losers.
  *
  * @throws AppError VERSION_CONFLICT (retryable) when another transaction created a key meanwhile
  */
@@ -138,7 +154,17 @@ export async function writeVersions(
   );
   const records = JSON.stringify(writes.map(recordOf));
   const written = await withLostRace(tx.query(WRITE_VERSIONS, [records, at]));
-  if (written.length !== writes.filter((write) => !write.isLoser).length) throw lostRace();
+  const current = writes.filter((write) => !write.isLoser);
+  if (written.length !== current.length) throw lostRace();
+  await indexContexts(
+    tx,
+    current.map((write) => indexedOf(write, at)),
+  );
+}
+
+function indexedOf(write: VersionWrite, at: Date): IndexedContext {
+  const { key, body, facts } = write;
+  return { key, version: write.previousVersion + 1, body, facts, updatedAt: write.changedAt ?? at };
 }
 
 const UNIQUE_VIOLATION = '23505';
@@ -163,6 +189,7 @@ function recordOf(write: VersionWrite, nth: number): object {
     key: write.key,
     version: write.previousVersion + 1,
     hash: write.body?.hash ?? null,
+    encrypted: isSealed(write),
     compressed: write.body?.codec === 'gzip',
     size: write.body?.size ?? 0,
     created_at: write.createdAt,
@@ -172,5 +199,6 @@ function recordOf(write: VersionWrite, nth: number): object {
     changed_by: write.changedBy,
     origin: write.origin,
     is_loser: write.isLoser ?? false,
+    changed_at: write.changedAt ?? null,
   };
 }

@@ -10,6 +10,10 @@ export const JOBS = {
   'forget-answers': { schema: z.strictObject({}), everyMs: 600_000 },
   /** Starts the workflows of conflicts that have a due time and no workflow (any more). */
   'watch-conflicts': { schema: z.strictObject({}), everyMs: 30_000 },
+  /** Seals bodies of retired encryption keys anew, and wraps keys by the current master key. */
+  're-encrypt': { schema: z.strictObject({}), everyMs: 10_000 },
+  /** Adds contexts to the search index that it does not know, after an upgrade or a restore. */
+  'mend-search': { schema: z.strictObject({}), everyMs: 600_000 },
   /** Asks for the audits of links whose time has come. */
   'request-audits': { schema: z.strictObject({}), everyMs: 60_000 },
   /** Deletes tombstones, old changes, versions, runs and bodies that nobody needs any more. */

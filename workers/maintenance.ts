@@ -6,8 +6,10 @@ import { Queue, UnrecoverableError, Worker, type ConnectionOptions, type Job } f
 import type {
   AuditStore,
   ConflictWatch,
+  KeyRotation,
   Retention,
   RetentionPolicy,
+  SearchIndex,
   Sweeps,
 } from '../store/contract.ts';
 import { collectGarbage } from './collect-garbage.ts';
@@ -15,6 +17,8 @@ import type { ConflictWatcher } from './conflict-watcher.ts';
 import { JOBS, JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from './contract.ts';
 import { expireContexts } from './expire-contexts.ts';
 import { forgetAnswers } from './forget-answers.ts';
+import { reEncrypt } from './re-encrypt.ts';
+import { mendSearch } from './mend-search.ts';
 import { requestAudits } from './request-audits.ts';
 import { watchConflicts } from './watch-conflicts.ts';
 
@@ -28,6 +32,10 @@ export interface MaintenanceDeps {
   readonly conflicts: { readonly watch: ConflictWatch; readonly watcher: ConflictWatcher };
   readonly audits: { readonly store: AuditStore; readonly everyMs: number };
   readonly retention: { readonly store: Retention; readonly policy: RetentionPolicy };
+  readonly rotation: KeyRotation;
+  readonly searchIndex: SearchIndex;
+  /** Told of each job that ended. Must not throw. */
+  readonly onJob?: (job: JobName, outcome: 'completed' | 'failed', seconds: number) => void;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -48,7 +56,7 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
     prefix,
     defaultJobOptions: { removeOnComplete: { count: 50 }, removeOnFail: { count: 200 } },
   });
-  const worker = new Worker(MAINTENANCE_QUEUE, (job: Job) => run(deps, job), {
+  const worker = new Worker(MAINTENANCE_QUEUE, (job: Job) => measured(deps, job), {
     connection,
     prefix,
   });
@@ -78,9 +86,27 @@ const HANDLERS: Readonly<Record<JobName, (deps: MaintenanceDeps) => Promise<unkn
   'expire-contexts': ({ sweeps }) => expireContexts(sweeps),
   'watch-conflicts': ({ conflicts }) => watchConflicts(conflicts),
   'forget-answers': ({ sweeps }) => forgetAnswers(sweeps),
+  're-encrypt': ({ rotation, log }) => reEncrypt(rotation, log),
+  'mend-search': ({ searchIndex, log }) => mendSearch(searchIndex, log),
   'request-audits': ({ audits }) => requestAudits(audits.store, audits.everyMs),
   'collect-garbage': ({ retention }) => collectGarbage(retention.store, retention.policy),
 };
+
+async function measured(deps: MaintenanceDeps, job: Job): Promise<unknown> {
+  const began = performance.now();
+  const name = JOB_NAMES.find((known) => known === job.name);
+  const tell = (outcome: 'completed' | 'failed'): void => {
+    if (name) deps.onJob?.(name, outcome, (performance.now() - began) / 1_000);
+  };
+  try {
+    const result = await run(deps, job);
+    tell('completed');
+    return result;
+  } catch (error) {
+    tell('failed');
+    throw error;
+  }
+}
 
 async function run(deps: MaintenanceDeps, job: Job): Promise<unknown> {
   const name = JOB_NAMES.find((known) => known === job.name);

@@ -19,6 +19,12 @@ export interface RelayDeps {
   readonly conflicts?: Pick<ConflictWatcher, 'opened' | 'ended'>;
   /** Told that contexts or links changed, before anything is sent: long polls and watchers listen. */
   readonly onMessages?: (tenants: ReadonlySet<string>) => void;
+  /** Told of each batch that was sent, or could not be. Must not throw. */
+  readonly onBatch?: (batch: {
+    readonly messages: number;
+    readonly seconds: number;
+    readonly isSent: boolean;
+  }) => void;
   readonly log: { warn(fields: object, message: string): void };
 }
 
@@ -46,8 +52,21 @@ export function startRelay(deps: RelayDeps): Relay {
   }
 
   function depart(claimed: Claimed): void {
+    const began = performance.now();
+    const tell = (isSent: boolean): void =>
+      deps.onBatch?.({
+        messages: claimed.messages.length,
+        seconds: (performance.now() - began) / 1_000,
+        isSent,
+      });
     const sent: Promise<void> = send(deps, claimed)
-      .catch(warn)
+      .then(
+        () => tell(true),
+        (error: unknown) => {
+          tell(false);
+          warn(error);
+        },
+      )
       .then(() => void sending.delete(sent));
     sending.add(sent);
   }

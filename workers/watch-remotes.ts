@@ -124,7 +124,7 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
       { watched: watches.size, polled, maxWatched },
       polled === 0
         ? 'every remote that can be watched is'
-        : 'more remotes than are watched at once (connectors.maxWatched): the others are polled',
+        : 'more remotes than are watched at once (connectors.max_watched): the others are polled',
     );
   }
 

@@ -1,47 +1,54 @@
 /** Who is calling, and may they. Keys are looked up, never logged. */
 import type { Request, RequestHandler, Response } from 'express';
 import type { Caller } from '../../domain/context.ts';
-import { AppError } from '../../domain/errors.ts';
+import { AppError, toAppError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
-import type { Scope } from '../call.ts';
-import type { AuthConfig } from '../ports.ts';
+import { SCOPES, type Scope } from '../call.ts';
 import { stateOf } from '../request-state.ts';
+import type { KeyDoor } from './key-door.ts';
+import { addressOf } from './rate-limit.ts';
 
 /** The tenant of everybody while keys are off. */
 export const DEFAULT_TENANT = 'default' as TenantId;
-const ALL_SCOPES: readonly Scope[] = ['read', 'write', 'sync', 'admin'];
-const MAX_KEY_LENGTH = 512;
 
-/** Fills in the caller, or why there is none; refuses nobody (health and docs need no key). */
-export function authenticate(auth: AuthConfig): RequestHandler {
+/**
+ * Fills in the caller, or why there is none; refuses nobody (health and docs need no key).
+ * @param door null: keys are off, everybody is the tenant `default` with all scopes
+ */
+export function authenticate(door: KeyDoor | null): RequestHandler {
   return async (req, res, next) => {
     const state = stateOf(res);
-    if (auth.mode === 'off') {
+    if (door === null) {
       state.caller = { tenant: DEFAULT_TENANT, actor: null };
-      state.scopes = ALL_SCOPES;
+      state.scopes = SCOPES;
       next();
       return;
     }
-    const key = bearerKey(req);
-    const owner = key === null ? null : await auth.lookup(key);
-    if (owner) {
-      state.caller = { tenant: owner.tenant, actor: owner.name };
-      state.scopes = owner.scopes;
-    } else {
-      const detail = key === null ? 'The request has no api key.' : 'The api key is not valid.';
-      state.authError = new AppError('UNAUTHENTICATED', detail);
+    try {
+      const { tenant, name, scopes } = await door.admit(bearerKey(req), addressOf(req));
+      state.caller = { tenant, actor: name };
+      state.scopes = scopes;
+    } catch (error) {
+      state.authError = toAppError(error);
     }
     next();
   };
 }
 
-function bearerKey(req: Request): string | null {
-  const header = req.get('authorization');
-  const key = header === undefined ? null : /^Bearer +(\S+) *$/i.exec(header)?.[1];
-  return key && key.length <= MAX_KEY_LENGTH ? key : null;
+/** @throws AppError UNAUTHENTICATED */
+function bearerKey(req: Request): string {
+  const key = /^Bearer +(\S+) *$/i.exec(req.get('authorization') ?? '')?.[1];
+  if (key) return key;
+  throw new AppError('UNAUTHENTICATED', 'The request has no api key.');
 }
 
-/** Lets a caller with the scope (or `admin`) pass; null lets everybody pass. */
+/** Whether these scopes hold that one: `root` holds all, `admin` all but `root`. */
+export function holds(scopes: readonly Scope[], scope: Scope): boolean {
+  if (scopes.includes('root')) return true;
+  return scopes.includes(scope) || (scope !== 'root' && scopes.includes('admin'));
+}
+
+/** Lets a caller whose scopes hold this one pass; null lets everybody pass. */
 export function requireScope(scope: Scope | null): RequestHandler {
   return (_req, res, next) => {
     if (scope !== null) checkScope(res, scope);
@@ -49,21 +56,18 @@ export function requireScope(scope: Scope | null): RequestHandler {
   };
 }
 
-/** @throws AppError UNAUTHENTICATED, FORBIDDEN */
+/** @throws AppError UNAUTHENTICATED, FORBIDDEN, or why the key could not be looked up */
 export function checkScope(res: Response, scope: Scope): void {
-  const state = stateOf(res);
-  if (!state.caller) {
-    res.setHeader('WWW-Authenticate', 'Bearer');
-    throw state.authError ?? new AppError('UNAUTHENTICATED', 'The request has no api key.');
-  }
-  if (!state.scopes.includes(scope) && !state.scopes.includes('admin')) {
-    throw new AppError('FORBIDDEN', `This needs a key with the scope \`${scope}\`.`);
-  }
+  callerOf(res);
+  if (holds(stateOf(res).scopes, scope)) return;
+  throw new AppError('FORBIDDEN', `This needs a key with the scope \`${scope}\`.`);
 }
 
-/** The accepted caller. @throws AppError UNAUTHENTICATED */
+/** The accepted caller. @throws AppError UNAUTHENTICATED, or why the key could not be looked up */
 export function callerOf(res: Response): Caller {
   const { caller, authError } = stateOf(res);
   if (caller) return caller;
-  throw authError ?? new AppError('UNAUTHENTICATED', 'The request has no api key.');
+  const error = authError ?? new AppError('UNAUTHENTICATED', 'The request has no api key.');
+  if (error.code === 'UNAUTHENTICATED') res.setHeader('WWW-Authenticate', 'Bearer');
+  throw error;
 }

@@ -26,8 +26,13 @@ const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 const METHODS: ReadonlySet<string> = new Set(['post', 'put', 'delete']);
 
 /** Whether a call takes the header. */
-export function takesIdempotencyKey({ method, scope }: Pick<Call, 'method' | 'scope'>): boolean {
-  return METHODS.has(method) && scope !== null;
+export function takesIdempotencyKey({
+  method,
+  scope,
+  streams,
+}: Pick<Call, 'method' | 'scope' | 'streams'>): boolean {
+  // A stream is not kept, so nothing could tell it from another.
+  return METHODS.has(method) && scope !== null && !streams?.body;
 }
 
 /** An answer as text: what is sent, and what is kept. */
@@ -70,9 +75,10 @@ export async function onlyOnce(
   }
   stateOf(res).caller = { ...caller, request: slot };
   try {
-    const given = rememberedOf(await answer());
-    if (!stateOf(res).isAnswerKept) await settle(idempotency, { caller, slot, given });
-    return given;
+    const given = await answer();
+    const kept = rememberedOf('kept' in given ? { ...given, body: given.kept } : given);
+    if (!stateOf(res).isAnswerKept) await settle(idempotency, { caller, slot, given: kept });
+    return rememberedOf(given);
   } catch (error) {
     await settle(idempotency, { caller, slot, given: conflictAnswer(res, error) });
     throw error;

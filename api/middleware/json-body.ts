@@ -22,7 +22,8 @@ export function maxDataBodyBytes(maxContextBytes: number): number {
 /** @throws AppError UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, CONTEXT_TOO_LARGE, INVALID_JSON, … */
 export function jsonBody(call: Call, maxContextBytes: number): RequestHandler {
   if (call.bodyIs === 'none') return (_req, _res, next) => next();
-  const limit = call.takesData ? maxDataBodyBytes(maxContextBytes) : MAX_SMALL_BODY_BYTES;
+  const usual = call.takesData ? maxDataBodyBytes(maxContextBytes) : MAX_SMALL_BODY_BYTES;
+  const limit = call.bodyLimit?.bytes ?? usual;
   const readBytes: RequestHandler = express.raw({ type: () => true, limit });
   return (req, res, next) => {
     if (!hasBody(req)) {
@@ -66,7 +67,8 @@ function translate(fault: unknown, call: Call, limit: number): AppError {
   const type: unknown =
     typeof fault === 'object' && fault !== null && 'type' in fault ? fault.type : undefined;
   if (type === 'entity.too.large') {
-    const code = call.takesData ? 'CONTEXT_TOO_LARGE' : 'PAYLOAD_TOO_LARGE';
+    const usual = call.takesData ? 'CONTEXT_TOO_LARGE' : 'PAYLOAD_TOO_LARGE';
+    const code = call.bodyLimit?.code ?? usual;
     return new AppError(code, `The body is larger than ${limit} bytes.`, { cause: fault });
   }
   if (type === 'encoding.unsupported') {

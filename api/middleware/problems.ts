@@ -4,7 +4,7 @@
  */
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
-import { AppError, ERROR_CODES, messageOf } from '../../domain/errors.ts';
+import { AppError, ERROR_CODES, messageOf, retryAfterMsOf } from '../../domain/errors.ts';
 import type { Problem } from '../contract.ts';
 import { stateOf } from '../request-state.ts';
 
@@ -22,6 +22,8 @@ export function problems(log: Logger): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
     const error = asAppError(thrown, req);
     const state = stateOf(res);
+    // Somebody else has answered: the time was over before the work was.
+    if (res.writableEnded) return;
     if (error.status >= 500) {
       log.error({ requestId: state.requestId, call: state.callId, err: thrown }, error.code);
     }
@@ -30,6 +32,10 @@ export function problems(log: Logger): ErrorRequestHandler {
       return;
     }
     if (error.code === 'UNAVAILABLE') res.setHeader('Retry-After', RETRY_SECONDS);
+    // What it still sends belongs to no request any more.
+    if (error.code === 'REQUEST_TIMEOUT') res.setHeader('Connection', 'close');
+    const retryAfterMs = error.code === 'RATE_LIMITED' ? retryAfterMsOf(error) : null;
+    if (retryAfterMs !== null) res.setHeader('Retry-After', Math.ceil(retryAfterMs / 1_000));
     const problem = problemOf(error, state.requestId, state.problemStatus);
     res
       .status(problem.status)

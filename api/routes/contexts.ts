@@ -1,14 +1,15 @@
-/** Contexts: store, get, update, delete, list, versions. */
+/** Contexts: store, get, update, delete, list; the rest is in files of its own. */
 import type { Request, Response } from 'express';
-import type { Caller, ContextEnvelope, ContextOptions } from '../../domain/context.ts';
+import type { Caller, ContextEnvelope } from '../../domain/context.ts';
 import { AppError } from '../../domain/errors.ts';
 import type { ContextKey } from '../../domain/ids.ts';
-import type { JsonObject } from '../../domain/json.ts';
 import type { ContextStore } from '../../store/contract.ts';
 import { CONTEXT_CALLS } from '../contract.ts';
 import { selectFields } from '../fields.ts';
 import { answering } from '../middleware/idempotency.ts';
 import { conditionally, etagOf, isNotModified } from '../preconditions.ts';
+import { batchRoutes } from './context-batch.ts';
+import { historyRoutes } from './context-history.ts';
 import { route, type Answer, type Route } from './route.ts';
 
 /** The context calls over a store. */
@@ -22,17 +23,15 @@ export function contextRoutes(contexts: ContextStore): readonly Route[] {
       status: 200,
       body: await contexts.list(caller, query),
     })),
-    route(CONTEXT_CALLS.listVersions, async ({ params, query, caller }) => ({
-      status: 200,
-      body: await contexts.versions(caller, { key: asKey(params.key), ...query }),
-    })),
+    ...historyRoutes(contexts),
+    ...batchRoutes(contexts),
   ];
 }
 
 function storeContext(contexts: ContextStore): Route {
   return route(CONTEXT_CALLS.storeContext, async ({ body, caller, req, res }) => {
     const key = asKey(body.key);
-    const { ifVersion, ...options } = storeOptions(body.options ?? {});
+    const { ifVersion, ...options } = body.options ?? {};
     const location = `/api/context/get/${encodeURIComponent(key)}`;
     const answerOf = ({ created, envelope }: Stored): Answer =>
       written(envelope, created ? 201 : 200, created ? { Location: location } : {});
@@ -65,8 +64,7 @@ function getContext(contexts: ContextStore): Route {
 function updateContext(contexts: ContextStore): Route {
   return route(CONTEXT_CALLS.updateContext, async ({ params, body, caller, req, res }) => {
     const key = asKey(params.key);
-    const { changeType = 'replace', changedBy, ...given } = body.options ?? {};
-    const { ifVersion, ...options } = storeOptions(given);
+    const { changeType = 'replace', changedBy, ifVersion, ...options } = body.options ?? {};
     const writer = changedBy === undefined ? caller : { ...caller, actor: changedBy };
     const answerOf = (envelope: ContextEnvelope): Answer => written(envelope, 200);
     const updated = await conditionally({
@@ -117,19 +115,6 @@ function requestFacts(contexts: ContextStore, facts: WriteFacts) {
     ifVersion,
     currentVersion: async (): Promise<number> => (await contexts.get(caller, key))?.version ?? 0,
   };
-}
-
-interface GivenOptions extends Omit<ContextOptions, 'metadata'> {
-  readonly metadata?: JsonObject | undefined;
-  readonly encrypt?: boolean | undefined;
-}
-
-/** @throws AppError ENCRYPTION_NOT_CONFIGURED */
-function storeOptions({ encrypt, ...options }: GivenOptions): ContextOptions {
-  if (encrypt === true) {
-    throw new AppError('ENCRYPTION_NOT_CONFIGURED', 'This server cannot encrypt contexts yet.');
-  }
-  return options;
 }
 
 function written(

@@ -1,27 +1,32 @@
 /**
- * `GET /metrics` for Prometheus. Without a key all tenants' links are counted, which is for programs
- * on this machine; from elsewhere a key with the scope `read` shows its own tenant's.
+ * `GET /metrics` for Prometheus. Programs on this machine need no key and see everything: what this
+ * process measures, and all tenants' links. From elsewhere a key with the scope `root` sees the same,
+ * one with `read` its own tenant's links only.
  */
 import { Router, type Request, type Response } from 'express';
 import type { TenantId } from '../../domain/ids.ts';
 import type { LinkMetrics, Metrics, MetricsStore } from '../../store/contract.ts';
 import { callerOf, checkScope } from '../middleware/authenticate.ts';
 import { isLoopbackUrl } from '../middleware/loopback-only.ts';
-import type { AuthConfig } from '../ports.ts';
+import type { ApiMeasures, AuthConfig } from '../ports.ts';
+import { stateOf } from '../request-state.ts';
 
 /** Links that are reported one by one; the others are only counted. */
 const MAX_LINKS = 1_000;
 /** Counting reads every item's row, so scrapes in quick succession share an answer, ms. */
 const FRESH_MS = 10_000;
+/** Prometheus' text format. */
+export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 export interface MetricsDeps {
   readonly metrics: MetricsStore;
   readonly auth: AuthConfig;
   readonly clock: { now(): number };
+  readonly measures?: ApiMeasures;
 }
 
 /** The router of `/metrics`. */
-export function metricsRouter({ metrics, auth, clock }: MetricsDeps): Router {
+export function metricsRouter({ metrics, auth, clock, measures }: MetricsDeps): Router {
   const router = Router();
   const kept = new Map<TenantId | null, { readonly at: number; readonly text: Promise<string> }>();
 
@@ -37,17 +42,28 @@ export function metricsRouter({ metrics, auth, clock }: MetricsDeps): Router {
     return text;
   }
 
+  /** A Postgres that is out costs the links' numbers, not the others: now they are needed. */
+  async function everything(measured: ApiMeasures): Promise<string> {
+    const links = await textOf(null).catch(() => {
+      measured.unread('links');
+      return '';
+    });
+    return links + (await measured.text());
+  }
+
   router.get('/', async (req: Request, res: Response) => {
     const tenant = auth.mode === 'off' || isFromHere(req) ? null : tenantOf(res);
-    const text = await textOf(tenant);
+    const text = tenant === null && measures ? await everything(measures) : await textOf(tenant);
     res.setHeader('Cache-Control', 'no-store');
-    res.type('text/plain; version=0.0.4; charset=utf-8').send(text);
+    res.type(CONTENT_TYPE).send(text);
   });
   return router;
 }
 
-function tenantOf(res: Response): TenantId {
+/** Null: all of them. */
+function tenantOf(res: Response): TenantId | null {
   checkScope(res, 'read');
+  if (stateOf(res).scopes.includes('root')) return null;
   return callerOf(res).tenant;
 }
 

@@ -18,6 +18,8 @@ export interface Answer {
   /** Undefined: no body. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What is kept of the body for a request sent again, where the body holds a secret. */
+  readonly kept?: unknown;
 }
 
 /** A request whose parts are what the call's schemas make them. */
@@ -107,6 +109,8 @@ function sendAnswer({ call, answer }: Route, idempotency: Idempotency): RequestH
   return async (req, res) => {
     const work = (): Promise<Answer> => answer(req, res);
     const { status, body, headers } = await onlyOnce({ idempotency, call }, { req, res }, work);
+    // The time was over before the work was: the caller has its answer.
+    if (res.headersSent) return;
     for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
     res.setHeader('Cache-Control', 'no-cache');
     if (body === '') res.status(status).end();

@@ -1,6 +1,12 @@
 /** The calls under /api/context. */
 import { defineCall } from '../call.ts';
+import * as a from './analytics.ts';
+import * as b from './batch.ts';
 import * as c from './contexts.ts';
+import * as h from './history.ts';
+
+/** As the store bounds it. */
+const MAX_DIFF_BYTES = 4 * 1024 * 1024;
 
 const writeErrors = [
   'VALIDATION',
@@ -93,6 +99,78 @@ export const CONTEXT_CALLS = {
     errors: ['VALIDATION', 'INVALID_KEY', 'CONTEXT_NOT_FOUND', 'VERSION_CONFLICT'],
     example: { path: '/api/context/delete/proj%2Fnotes' },
   }),
+  diffContext: defineCall({
+    id: 'diffContext',
+    method: 'get',
+    path: '/api/context/diff/{key}',
+    group: 'Contexts',
+    summary: 'Compare two versions',
+    description: `What changed from one version to another, in two notations. Together the two may have ${MAX_DIFF_BYTES} bytes of compact JSON.`,
+    scope: 'read',
+    params: c.keyParams,
+    query: h.diffQuery,
+    answers: { 200: { description: 'The difference.', schema: h.diffSchema } },
+    errors: [
+      'VALIDATION',
+      'INVALID_KEY',
+      'CONTEXT_NOT_FOUND',
+      'VERSION_NOT_FOUND',
+      'DIFF_TOO_LARGE',
+    ],
+    example: { path: '/api/context/diff/proj%2Fnotes?from=1&to=2' },
+  }),
+  rollbackContext: defineCall({
+    id: 'rollbackContext',
+    method: 'post',
+    path: '/api/context/rollback/{key}',
+    group: 'Contexts',
+    summary: 'Go back to an old version',
+    description:
+      'Writes a new version with the data of an old one. Options (tags, metadata, expiry, …) stay as they are now. A deleted context comes back, with the options it had; an expired one does not.',
+    scope: 'write',
+    params: c.keyParams,
+    body: h.rollbackBodySchema,
+    precondition: 'If-Match',
+    answers: { 200: { description: 'The new version.', ...written } },
+    errors: [
+      'VALIDATION',
+      'INVALID_JSON',
+      'INVALID_KEY',
+      'UNSUPPORTED_MEDIA_TYPE',
+      'CONTEXT_NOT_FOUND',
+      'VERSION_NOT_FOUND',
+      'VERSION_CONFLICT',
+    ],
+    example: {
+      path: '/api/context/rollback/proj%2Fnotes',
+      body: { version: 1, changedBy: 'ann' },
+    },
+  }),
+  batchContexts: defineCall({
+    id: 'batchContexts',
+    method: 'post',
+    path: '/api/context/batch',
+    group: 'Contexts',
+    summary: 'Many operations at once',
+    description:
+      'Operations are done in order and see what the ones before them did. `atomic: true`: all or nothing; the first that fails is answered with its own status and `failedIndex`, and nothing has changed. Otherwise each has its result, and one that fails changes nothing. A `get` of what is not there has status 404 and fails nothing. Anything but `get` needs the scope `write`.',
+    scope: 'read',
+    body: b.batchBodySchema,
+    takesData: true,
+    bodyLimit: { bytes: b.MAX_BATCH_BODY_BYTES, code: 'BATCH_TOO_LARGE' },
+    answers: { 200: { description: 'What became of each.', schema: b.batchResultsSchema } },
+    errors: [...writeErrors, 'CONTEXT_NOT_FOUND', 'BATCH_TOO_LARGE'],
+    example: {
+      body: {
+        atomic: true,
+        operations: [
+          { op: 'store', key: 'proj/a', data: { step: 1 } },
+          { op: 'update', key: 'proj/a', data: { done: true }, options: { changeType: 'merge' } },
+          { op: 'get', key: 'proj/a' },
+        ],
+      },
+    },
+  }),
   listContexts: defineCall({
     id: 'listContexts',
     method: 'get',
@@ -133,6 +211,19 @@ export const CONTEXT_CALLS = {
     answers: { 200: { description: 'A page of changes.', schema: c.changesSchema } },
     errors: ['VALIDATION', 'INVALID_CURSOR', 'CURSOR_EXPIRED'],
     example: { path: '/api/context/changes?since=now&wait=10' },
+  }),
+  analytics: defineCall({
+    id: 'analytics',
+    method: 'get',
+    path: '/api/context/analytics',
+    group: 'Contexts',
+    summary: 'Numbers about contexts',
+    description: 'Of the whole tenant, or of one session, one agent, or both at once.',
+    scope: 'read',
+    query: a.analyticsQuery,
+    answers: { 200: { description: 'The numbers.', schema: a.analyticsSchema } },
+    errors: ['VALIDATION'],
+    example: { path: '/api/context/analytics?sessionId=session-456' },
   }),
   health: defineCall({
     id: 'health',

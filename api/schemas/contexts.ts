@@ -17,14 +17,15 @@ import {
   ttlSchema,
 } from './values.ts';
 
-const MAX_TAGS = 64;
+export const MAX_TAGS = 64;
 const MAX_TAG_CODE_POINTS = 128;
 const MAX_ID_CODE_POINTS = 256;
-const MAX_KIND_CODE_POINTS = 128;
+export const MAX_KIND_CODE_POINTS = 128;
 
-const tagSchema = nameSchema(MAX_TAG_CODE_POINTS);
-const foreignIdSchema = nameSchema(MAX_ID_CODE_POINTS);
-const actorSchema = nameSchema(MAX_ID_CODE_POINTS).meta({
+export const tagSchema = nameSchema(MAX_TAG_CODE_POINTS);
+/** A session, an agent, a source: an id of somebody else's. */
+export const foreignIdSchema = nameSchema(MAX_ID_CODE_POINTS);
+export const actorSchema = nameSchema(MAX_ID_CODE_POINTS).meta({
   description: 'Who makes this change; kept in the history.',
 });
 
@@ -32,11 +33,13 @@ const optionFields = {
   sessionId: foreignIdSchema.nullable().optional(),
   agentId: foreignIdSchema.nullable().optional(),
   ttl: ttlSchema.optional(),
-  encrypt: z
-    .boolean()
-    .optional()
-    .meta({ description: 'Not available yet: true answers ENCRYPTION_NOT_CONFIGURED.' }),
-  compress: z.boolean().optional().meta({ description: 'False keeps the body as it is.' }),
+  encrypt: z.boolean().optional().meta({
+    description: 'Left out: an encrypted context stays so, another is as the server is set.',
+  }),
+  compress: z.boolean().optional().meta({
+    description:
+      'True: always, false: never. Left out: bodies over 1 KiB (configurable) that shrink by it.',
+  }),
   tags: z.array(tagSchema).max(MAX_TAGS).readonly().optional(),
   parentId: keySchema.nullable().optional().meta({
     description:
@@ -97,7 +100,7 @@ export const getQuery = z.strictObject({
 export const deleteQuery = z.strictObject({ ifVersion: queryIfVersion.optional() });
 
 /** One value or several of the same parameter. */
-const tagsQuery = z
+export const tagsQuery = z
   .union([tagSchema, z.array(tagSchema).max(MAX_TAGS)])
   .transform((tags) => (Array.isArray(tags) ? tags : [tags]))
   .meta({
@@ -164,8 +167,15 @@ export const deletedSchema = z.object({
   deleted: z.literal(true),
 });
 
-const changeTypeSchema = z.enum(['create', 'update', 'merge', 'append', 'rollback', 'delete']);
-const deleteReasonSchema = z.enum(['user', 'remote', 'ttl', 'filter', 'retention', 'merge']);
+export const changeTypeSchema = z.enum([
+  'create',
+  'update',
+  'merge',
+  'append',
+  'rollback',
+  'delete',
+]);
+export const deleteReasonSchema = z.enum(['user', 'remote', 'ttl', 'filter', 'retention', 'merge']);
 
 export const versionRowSchema = z
   .object({

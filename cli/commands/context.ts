@@ -7,7 +7,10 @@ import {
   type UpdateOptions,
 } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { addSearch } from './context-search.ts';
+import { addWatch } from './context-watch.ts';
 import { UsageError } from '../exit-code.ts';
+import { addHistory } from './context-history.ts';
 import { addInject } from './inject.ts';
 import { prettyJson, type Output } from '../output.ts';
 import { collect, integerOption, jsonObjectOption, readJsonValue } from '../read-value.ts';
@@ -19,7 +22,9 @@ export function addContext(program: Command, runner: CommandRunner): void {
   addPut(group, runner);
   addDelete(group, runner);
   addList(group, runner);
-  addVersions(group, runner);
+  addHistory(group, runner);
+  addSearch(group, runner);
+  addWatch(group, runner);
   addInject(group, runner);
 }
 
@@ -56,10 +61,15 @@ function missing(key: string, version: number | undefined): SyncError {
 interface PutOptions {
   readonly changeType?: NonNullable<UpdateOptions['changeType']>;
   readonly tag?: readonly string[];
-  readonly ttl?: number | null;
+  readonly ttl?: number | 'never';
   readonly kind?: string;
   readonly source?: string;
   readonly metadata?: JsonObject;
+  readonly session?: string;
+  readonly agent?: string;
+  readonly parent?: string;
+  readonly encrypt?: boolean;
+  readonly compress?: boolean;
   readonly ifVersion?: number;
 }
 
@@ -81,6 +91,14 @@ function addPut(group: Command, runner: CommandRunner): void {
     .option('--kind <kind>', 'what it is, e.g. memory')
     .option('--source <source>', 'where it comes from')
     .option('--metadata <json>', 'a JSON object', jsonObjectOption)
+    .option('--session <id>', 'the session it belongs to')
+    .option('--agent <id>', 'the agent it belongs to')
+    .option('--parent <key>', 'the context it belongs under')
+    .option('--encrypt', 'keep the data encrypted')
+    .option('--no-encrypt', 'keep it in clear, even if it was encrypted')
+    .option('--compress', 'always compress the data')
+    .option('--no-compress', 'never compress it')
+    .option('--by <name>', 'who makes the change, with --change-type')
     .option(
       '--if-version <n>',
       'only if this is the version; 0 = must not exist',
@@ -88,25 +106,42 @@ function addPut(group: Command, runner: CommandRunner): void {
     );
   command.action((key: string, value: string | undefined) =>
     runner.run(command, async ({ io, client, out }) => {
-      const { changeType, tag, ...rest } = command.opts<PutOptions>();
+      const { changeType, tag, by, ...rest } = command.opts<PutOptions & { by?: string }>();
+      if (by !== undefined && changeType === undefined)
+        throw new UsageError('--by needs --change-type');
       const options = { ...pickOptions(rest), ...(tag === undefined ? {} : { tags: tag }) };
       const data = await readJsonValue(value, io);
       const envelope =
         changeType === undefined
           ? await client.store(key, data, options)
-          : await client.update(key, data, { ...options, changeType });
+          : await client.update(key, data, { ...options, changeType, changedBy: by });
       out.show(envelope, () => out.line(`\`${envelope.key}\` is at version ${envelope.version}`));
     }),
   );
 }
 
 // Commander's opts also hold the options all commands have.
-function pickOptions({ ttl, kind, source, metadata, ifVersion }: PutOptions): UpdateOptions {
-  return { ttl, kind, source, metadata, ifVersion };
+function pickOptions(given: PutOptions): UpdateOptions {
+  const { kind, source, metadata, encrypt, compress, ifVersion } = given;
+  const ttl = given.ttl === 'never' ? null : given.ttl;
+  const { session: sessionId, agent: agentId, parent: parentId } = given;
+  return {
+    ttl,
+    kind,
+    source,
+    metadata,
+    sessionId,
+    agentId,
+    parentId,
+    encrypt,
+    compress,
+    ifVersion,
+  };
 }
 
-const ttlOption = (text: string): number | null =>
-  text === 'never' ? null : integerOption(1)(text);
+// Commander takes null for "no value" and makes it an empty text.
+const ttlOption = (text: string): number | 'never' =>
+  text === 'never' ? text : integerOption(1)(text);
 
 function addDelete(group: Command, runner: CommandRunner): void {
   const command = addCommand(group, {
@@ -126,6 +161,10 @@ function addDelete(group: Command, runner: CommandRunner): void {
 interface ListOptions {
   readonly prefix?: string;
   readonly tag?: readonly string[];
+  readonly session?: string;
+  readonly agent?: string;
+  readonly parent?: string;
+  readonly source?: string;
   readonly limit: number;
 }
 
@@ -137,10 +176,14 @@ function addList(group: Command, runner: CommandRunner): void {
   })
     .option('--prefix <prefix>', 'start of the keys')
     .option('--tag <tag>', 'only with this tag; may be repeated', collect)
+    .option('--session <id>', 'only of this session')
+    .option('--agent <id>', 'only of this agent')
+    .option('--parent <key>', 'only under this context')
+    .option('--source <source>', 'only from this source')
     .option('--limit <n>', 'how many at most', integerOption(1), 1000);
   command.action(() =>
     runner.run(command, async ({ client, out }) => {
-      const { prefix, tag, limit } = command.opts<ListOptions>();
+      const { prefix, tag, session, agent, parent, source, limit } = command.opts<ListOptions>();
       const items: ContextEnvelope[] = [];
       let cursor: string | null = null;
       do {
@@ -148,6 +191,10 @@ function addList(group: Command, runner: CommandRunner): void {
           limit: Math.min(1000, limit - items.length),
           ...(prefix === undefined ? {} : { prefix }),
           ...(tag === undefined ? {} : { tag }),
+          ...(session === undefined ? {} : { sessionId: session }),
+          ...(agent === undefined ? {} : { agentId: agent }),
+          ...(parent === undefined ? {} : { parent }),
+          ...(source === undefined ? {} : { source }),
           ...(cursor === null ? {} : { cursor }),
         });
         items.push(...page.items);
@@ -173,32 +220,4 @@ function printContexts(out: Output, contexts: readonly ContextEnvelope[], hasMor
     ]),
   );
   if (hasMore) out.line('There are more; raise --limit.');
-}
-
-function addVersions(group: Command, runner: CommandRunner): void {
-  const command = addCommand(group, {
-    usage: 'versions <key>',
-    summary: 'history, newest first',
-    example: 'syncline context versions proj/notes',
-  }).option('--limit <n>', 'how many', integerOption(1), 100);
-  command.action((key: string) =>
-    runner.run(command, async ({ client, out }) => {
-      const { limit } = command.opts<{ limit: number }>();
-      if (limit > 1000) throw new UsageError('--limit is at most 1000');
-      const { items } = await client.versions(key, { limit });
-      out.show(items, () =>
-        out.table(
-          ['VERSION', 'CHANGE', 'WHEN', 'BY', 'SIZE', 'WHY'],
-          items.map((row) => [
-            row.version,
-            row.changeType,
-            row.changedAt,
-            row.changedBy,
-            row.size,
-            row.reason,
-          ]),
-        ),
-      );
-    }),
-  );
 }

@@ -49,8 +49,9 @@ function requestOf({ prefix }: HubSide, op: Op, ifVersion: number): WriteRequest
   const idempotencyKey = op.opId;
   switch (op.action) {
     case 'create': {
-      // Like everything a link creates, it does not run out by itself.
-      const options = { kind: op.kind, ttl: null, ifVersion };
+      // Like everything a link creates, it does not run out by itself, and is not encrypted: a hub that
+      // encrypts by default would at once set aside what it has just been given.
+      const options = { kind: op.kind, ttl: null, encrypt: false, ifVersion };
       const body = { key, data: op.value, options };
       return { method: 'POST', path: '/api/context/store', body, idempotencyKey };
     }

@@ -18,13 +18,17 @@ export interface HubAddress {
 }
 
 const contextSchema = z.object({ key: z.string(), version: z.int(), kind: z.string() });
-const rowSchema = contextSchema.extend({ updatedAt: z.string() });
+const rowSchema = contextSchema.extend({
+  updatedAt: z.string(),
+  // Hubs from before encryption do not say.
+  encrypted: z.boolean().default(false),
+});
 export type HubRow = z.infer<typeof rowSchema>;
 /** A context as the other hub has it. */
 export interface HubContext extends HubRow {
   readonly data: Json;
-  /** Size of the answer it came in. */
-  readonly bytes: number;
+  /** Size of its data as compact JSON. */
+  readonly size: number;
 }
 
 const listSchema = z.object({ items: z.array(rowSchema), nextCursor: z.string().nullable() });
@@ -38,7 +42,10 @@ const changeSchema = z.object({
 export type HubChange = z.infer<typeof changeSchema>;
 const changesSchema = z.object({ changes: z.array(changeSchema), cursor: z.string() });
 export type HubChanges = z.infer<typeof changesSchema>;
-const getSchema = rowSchema.extend({ data: z.unknown() });
+const getSchema = rowSchema.extend({ data: z.unknown(), size: z.int() });
+const batchSchema = z.object({
+  results: z.array(z.looseObject({ status: z.int(), code: z.string().optional() })),
+});
 const versionsSchema = z.object({
   items: z.array(z.object({ changeType: z.string(), reason: z.string().nullish() })),
 });
@@ -67,8 +74,11 @@ export interface HubApi {
     query: { prefix: string; limit: number; cursor: string | null },
     signal?: AbortSignal,
   ): Promise<z.infer<typeof listSchema>>;
-  /** Null: there is none. */
-  get(key: string, signal?: AbortSignal): Promise<HubContext | null>;
+  /**
+   * The contexts of at most {@link MAX_GETS} keys, in order; null: there is none. Where they are too
+   * much for one answer, only the first so many, but at least one.
+   */
+  getMany(keys: readonly string[], signal?: AbortSignal): Promise<(HubContext | null)[]>;
   /** How a key's newest version deleted it; null: it did not, or there is no history of the key. */
   deletion(key: string, signal?: AbortSignal): Promise<{ reason: string | null } | null>;
   /** `expired`: the cursor is older than what is kept, or not one of this server's. */
@@ -85,6 +95,9 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const MAX_PROBLEM_BYTES = 64 * 1024;
 /** Of what another hub says, this much goes into our errors and histories, in characters. */
 const MAX_DETAIL = 500;
+const NO_SYNCLINE = 'what answers there is no Syncline';
+/** Contexts asked for at once. */
+export const MAX_GETS = 100;
 /** Answers after which the same request may be sent again. */
 const IS_PASSING = new Set([408, 425, 500, 502, 503, 504]);
 
@@ -108,12 +121,20 @@ export function createHubApi(address: HubAddress): HubApi {
       if (cursor !== null) query.set('cursor', cursor);
       return read(listSchema, `/api/context/list?${query.toString()}`, signal);
     },
-    async get(key, signal) {
-      const path = `/api/context/get/${encodeURIComponent(key)}`;
-      const answer = await call({ method: 'GET', path }, signal);
-      if (answer.status === 404 && codeOf(answer) === 'CONTEXT_NOT_FOUND') return null;
-      const context = parsed(address, getSchema, okBody(address, answer));
-      return { ...context, data: context.data as Json, bytes: answer.bytes };
+    async getMany(keys, signal) {
+      const body = { operations: keys.map((key) => ({ op: 'get', key })) };
+      const answer = await call({ method: 'POST', path: '/api/context/batch', body }, signal);
+      const { results } = parsed(address, batchSchema, okBody(address, answer));
+      const full = results.findIndex(({ code }) => code === 'BATCH_TOO_LARGE');
+      // The first is always answered; whoever asks goes on after what was.
+      const isOurs = results.length === keys.length && full !== 0;
+      if (!isOurs) throw unreachable(address, NO_SYNCLINE, null);
+      return results.slice(0, full < 0 ? keys.length : full).map((result) => {
+        if (result.code === 'CONTEXT_NOT_FOUND') return null;
+        const body = okBody(address, { status: result.status, body: result });
+        const context = parsed(address, getSchema, body);
+        return { ...context, data: context.data as Json };
+      });
     },
     async deletion(key, signal) {
       const path = `/api/context/versions/${encodeURIComponent(key)}?limit=1`;
@@ -169,8 +190,6 @@ interface Sent {
 interface Answer {
   readonly status: number;
   readonly body: unknown;
-  /** How long the answer was. */
-  readonly bytes: number;
 }
 
 async function send(address: HubAddress, sent: Sent, signal?: AbortSignal): Promise<Answer> {
@@ -195,15 +214,12 @@ async function send(address: HubAddress, sent: Sent, signal?: AbortSignal): Prom
     await response.body?.cancel().catch(() => undefined);
     throw rateLimited(address, response.headers.get('retry-after'));
   }
-  const { text, bytes } = await textOf(address, response);
-  return { status: response.status, body: jsonOf(address, text), bytes };
+  const text = await textOf(address, response);
+  return { status: response.status, body: jsonOf(address, text) };
 }
 
 /** The whole answer, if it is not too long: whoever is at the address must not fill our memory. */
-async function textOf(
-  address: HubAddress,
-  response: Response,
-): Promise<{ text: string; bytes: number }> {
+async function textOf(address: HubAddress, response: Response): Promise<string> {
   const limit = response.ok ? MAX_ANSWER_BYTES : MAX_PROBLEM_BYTES;
   const parts: AsyncIterable<Uint8Array> | readonly Uint8Array[] = response.body ?? [];
   const chunks: Uint8Array[] = [];
@@ -219,7 +235,7 @@ async function textOf(
     throw unreachable(address, `the answer broke off (${reasonOf(error)})`, error);
   }
   if (bytes > limit) throw unreachable(address, `the answer is longer than ${limit} bytes`, null);
-  return { text: new TextDecoder().decode(Buffer.concat(chunks)), bytes };
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 // `JSON.stringify` turns -0 into 0, which is another value.
@@ -254,7 +270,7 @@ function okBody(address: HubAddress, answer: Answer): unknown {
 function parsed<T>(address: HubAddress, schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
-  throw unreachable(address, 'what answers there is no Syncline', result.error);
+  throw unreachable(address, NO_SYNCLINE, result.error);
 }
 
 const problemSchema = z.object({

@@ -6,8 +6,14 @@
 import type { RemoteId } from '../../domain/ids.ts';
 import { asRemoteId } from '../../domain/item.ts';
 import type { Json } from '../../domain/json.ts';
-import type { ObservePage, ObserveRequest, RemoteEntry, RemoteItem } from '../connector.ts';
-import type { HubApi, HubChange, HubChanges, HubContext } from './hub-api.ts';
+import type { ObservePage, ObserveRequest, RemoteEntry } from '../connector.ts';
+import {
+  MAX_GETS,
+  type HubApi,
+  type HubChange,
+  type HubChanges,
+  type HubContext,
+} from './hub-api.ts';
 import type { OwnWrites } from './own-writes.ts';
 import { sideBySide } from '../side-by-side.ts';
 
@@ -23,9 +29,9 @@ type Entry = RemoteEntry<Json>;
 
 const LIST_LIMIT = 200;
 const FEED_LIMIT = 1000;
-/** Reads at a time. */
-export const READS_AT_ONCE = 8;
-/** About as much is held at once of the values of a page; with reads under way some more. */
+/** Questions about what became of a key, at a time. */
+const ASKED_AT_ONCE = 8;
+/** About as much is held at once of the values of a page; with the last answer some more. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 /** Deletes nobody meant for the other side: what ran out there has not run out here. */
 const NOT_CARRIED = new Set(['ttl', 'retention']);
@@ -58,7 +64,7 @@ async function listPage(side: HubSide, listing: Listing, signal?: AbortSignal): 
   const { head, cursor, after } = listing;
   const { items, nextCursor } = await api.list({ prefix, limit: LIST_LIMIT, cursor }, signal);
   const left = items.map(({ key }) => key).filter((key) => after === null || isAfter(key, after));
-  const read = await readUntilFull(left, (key) => readKey(side, key, signal));
+  const read = await readUntilFull(api, left, { keyOf: (key) => key, signal });
   const isWhole = read.length === left.length;
   const isLast = isWhole && nextCursor === null;
   const next = isWhole
@@ -67,7 +73,9 @@ async function listPage(side: HubSide, listing: Listing, signal?: AbortSignal): 
   return {
     mode: 'scan',
     // Gone between list and read: the feed will tell.
-    entries: read.flatMap(({ entry }) => (entry?.status === 'present' ? [entry] : [])),
+    entries: read.flatMap((context, nth) =>
+      context ? [itemOf(idOf(prefix, left[nth]!), context)] : [],
+    ),
     nextPage: isLast ? null : pageOfListing(next),
     cursor: isLast ? head : null,
     isComplete: isLast,
@@ -79,27 +87,32 @@ function isAfter(key: string, other: string): boolean {
   return Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0;
 }
 
-interface Read {
-  /** Null: nothing to tell. */
-  readonly entry: Entry | null;
-  /** What it holds of memory, about. */
-  readonly bytes: number;
+interface Reading<From> {
+  /** The key to read; null: this one needs no reading. */
+  readonly keyOf: (item: From) => string | null;
+  readonly signal: AbortSignal | undefined;
 }
 
-/** Reads a few at a time, in order, until enough is held; the answers are of the first so many. */
+/** Reads many at a time, in order, until enough is held; the answers are of the first so many. */
 async function readUntilFull<From>(
+  api: HubApi,
   items: readonly From[],
-  read: (item: From) => Promise<Read>,
-): Promise<Read[]> {
+  { keyOf, signal }: Reading<From>,
+): Promise<(HubContext | null)[]> {
+  const done: (HubContext | null)[] = [];
   let bytes = 0;
-  const done = await sideBySide(items, READS_AT_ONCE, async (item) => {
-    // They are begun in order, so what is not read is the end.
-    if (bytes >= MAX_PAGE_BYTES) return null;
-    const one = await read(item);
-    bytes += one.bytes;
-    return one;
-  });
-  return done.filter((one) => one !== null);
+  while (done.length < items.length && bytes < MAX_PAGE_BYTES) {
+    const keys = items.slice(done.length, done.length + MAX_GETS).map(keyOf);
+    const wanted = keys.filter((key) => key !== null);
+    const found = wanted.length === 0 ? [] : await api.getMany(wanted, signal);
+    bytes += found.reduce((sum, context) => sum + (context?.size ?? 0), 0);
+    let next = 0;
+    for (const key of keys) {
+      if (key !== null && next === found.length) break;
+      done.push(key === null ? null : found[next++]!);
+    }
+  }
+  return done;
 }
 
 /** Null: the feed does not reach back that far any more. */
@@ -133,33 +146,40 @@ async function entriesOf(
     const id = idUnder(prefix, change.key);
     if (id !== null) latest.set(id, change);
   }
-  const told = await readUntilFull([...latest], ([id, change]) =>
-    readChange({ api, own }, { id, change, signal }),
-  );
-  const entries = told.flatMap(({ entry }) => (entry ? [entry] : []));
-  const unread = [...latest.values()][told.length]?.key;
+  const seen = [...latest];
+  const read = await readUntilFull(api, seen, {
+    keyOf: ([id, change]) => (isRead(own, id, change) ? change.key : null),
+    signal,
+  });
+  const entries = read.flatMap((context, nth) => {
+    const [id, change] = seen[nth]!;
+    return entryOf(own, { id, change, context }) ?? [];
+  });
+  const unread = seen[read.length]?.[1].key;
   if (unread === undefined) return { entries, cursor };
   const before = changes.findIndex(({ key }) => key === unread) - 1;
   return { entries, cursor: changes[before]!.cursor };
 }
 
-async function readChange(
-  { api, own }: Pick<HubSide, 'api' | 'own'>,
-  { id, change, signal }: { id: RemoteId; change: HubChange; signal: AbortSignal | undefined },
-): Promise<Read> {
-  if (change.deleted) {
-    const entry = isMeant(change.reason) ? ({ status: 'absent', remoteId: id } as const) : null;
-    return { entry, bytes: 0 };
-  }
+/** Whether a change says too little: what we wrote ourselves is known, what is deleted is gone. */
+function isRead(own: OwnWrites, id: RemoteId, { deleted, version }: HubChange): boolean {
+  return !deleted && !own.find(id, version)?.kind;
+}
+
+/** Null: nothing to tell. */
+function entryOf(
+  own: OwnWrites,
+  of: { readonly id: RemoteId; readonly change: HubChange; readonly context: HubContext | null },
+): Entry | null {
+  const { id, change, context } = of;
+  if (change.deleted) return isMeant(change.reason) ? { status: 'absent', remoteId: id } : null;
   const write = own.find(id, change.version);
   if (write?.kind) {
     const { kind, version } = write;
-    const entry = { status: 'present', remoteId: id, kind, version: String(version) } as const;
-    return { entry, bytes: 0 };
+    return { status: 'present', remoteId: id, kind, version: String(version) };
   }
-  const context = await api.get(change.key, signal);
   // Gone since: a later row of the feed says so, and why.
-  return context ? { entry: itemOf(id, context), bytes: context.bytes } : { entry: null, bytes: 0 };
+  return context && itemOf(id, context);
 }
 
 /** Whether a delete for this reason is carried over. */
@@ -173,7 +193,7 @@ export async function lapsedItems(
   ids: readonly RemoteId[],
   signal?: AbortSignal,
 ): Promise<RemoteId[]> {
-  const deletions = await sideBySide(ids, READS_AT_ONCE, (id) => api.deletion(prefix + id, signal));
+  const deletions = await sideBySide(ids, ASKED_AT_ONCE, (id) => api.deletion(prefix + id, signal));
   return ids.filter((_, nth) => {
     const deletion = deletions[nth];
     return !deletion || !isMeant(deletion.reason);
@@ -182,29 +202,31 @@ export async function lapsedItems(
 
 /** The named items now, in order. */
 export async function readItems(
-  side: HubSide,
+  { api, prefix }: HubSide,
   ids: readonly RemoteId[],
   signal?: AbortSignal,
 ): Promise<Entry[]> {
-  return sideBySide(ids, READS_AT_ONCE, async (id) => {
-    const { entry } = await readKey(side, side.prefix + id, signal);
-    return entry;
+  const contexts: (HubContext | null)[] = [];
+  while (contexts.length < ids.length) {
+    const next = ids.slice(contexts.length, contexts.length + MAX_GETS);
+    const keys = next.map((id) => prefix + id);
+    contexts.push(...(await api.getMany(keys, signal)));
+  }
+  return ids.map((id, nth) => {
+    const context = contexts[nth];
+    return context ? itemOf(id, context) : { status: 'absent', remoteId: id };
   });
 }
 
-async function readKey(
-  { api, prefix }: HubSide,
-  key: string,
-  signal?: AbortSignal,
-): Promise<Read & { entry: Entry }> {
-  const id = asRemoteId(key.slice(prefix.length));
-  const context = await api.get(key, signal);
-  return context
-    ? { entry: itemOf(id, context), bytes: context.bytes }
-    : { entry: { status: 'absent', remoteId: id }, bytes: 0 };
-}
+const idOf = (prefix: string, key: string): RemoteId => asRemoteId(key.slice(prefix.length));
 
-function itemOf(remoteId: RemoteId, context: HubContext): RemoteItem<Json> {
+function itemOf(remoteId: RemoteId, context: HubContext): Entry {
+  // It is shown to us in clear, and would be kept in clear here.
+  if (context.encrypted) {
+    const detail =
+      'the other hub keeps this context encrypted; links do not carry encrypted bodies';
+    return { status: 'faulty', remoteId, code: 'ITEM_ENCRYPTED', detail };
+  }
   return {
     status: 'present',
     remoteId,
@@ -217,7 +239,7 @@ function itemOf(remoteId: RemoteId, context: HubContext): RemoteItem<Json> {
 
 /** The id of a key, or null for one outside the prefix. */
 export function idUnder(prefix: string, key: string): RemoteId | null {
-  return key.startsWith(prefix) ? asRemoteId(key.slice(prefix.length)) : null;
+  return key.startsWith(prefix) ? idOf(prefix, key) : null;
 }
 
 function listingOf(page: string): Listing | null {

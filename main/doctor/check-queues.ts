@@ -4,7 +4,7 @@ import type { DoctorReport } from '../../api/contract.ts';
 import type { OutboxCondition } from '../../store/contract.ts';
 import { JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from '../../workers/contract.ts';
 import { scheduleJobs } from '../../workers/maintenance.ts';
-import { connectionOf } from '../job-worker.ts';
+import { queueConnection, queuePrefix } from '../redis.ts';
 import type { Services } from '../services.ts';
 import { problem, span, type Problem } from './problem.ts';
 
@@ -61,16 +61,17 @@ function noJobWorker(): Problem {
 
 async function withQueue<T>(services: QueueDeps, work: (queue: Queue) => Promise<T>): Promise<T> {
   const { redisUrl, config } = services;
-  const queue = new Queue(MAINTENANCE_QUEUE, {
-    // An examination must end: nothing waits for a Redis that comes back.
-    connection: { ...connectionOf(redisUrl), maxRetriesPerRequest: 1 },
-    prefix: `${config.redis.prefix}-queue`,
-  });
+  // An examination must end: nothing waits for a Redis that comes back.
+  const { connection, close } = queueConnection(redisUrl, { maxRetriesPerRequest: 1 });
+  const queue = new Queue(MAINTENANCE_QUEUE, { connection, prefix: queuePrefix(config) });
   queue.on('error', () => undefined);
   try {
     return await work(queue);
   } finally {
-    void queue.close().catch(() => undefined);
+    void queue
+      .close()
+      .catch(() => undefined)
+      .finally(close);
   }
 }
 

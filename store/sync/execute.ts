@@ -25,7 +25,7 @@ import {
   type VersionWrite,
 } from '../write-versions.ts';
 import { QUARANTINE } from './observe.ts';
-import { rowsOfLink, rowsOfRun } from './batch.ts';
+import { columnsOfLink, columnsOfRun, valuesByColumn, type BatchColumns } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
 import { CLOSE_CONFLICTS, tellEnded } from './conflicts.ts';
 
@@ -239,13 +239,15 @@ async function recordSettlements(
   await tx.query(SETTLE, [
     ref.linkId,
     judged.flatMap((j) => (j.settlement.state === 'done' ? [j.result.op.key] : [])),
-    JSON.stringify(
+    ref.runId,
+    ...valuesByColumn(
+      SETTLED_COLUMNS,
       judged.flatMap(({ result, settlement: { item } }) =>
         item ? [settledRow(result.op.key, item)] : [],
       ),
     ),
-    ref.runId,
-    JSON.stringify(
+    ...valuesByColumn(
+      OUTCOME_COLUMNS,
       judged.map(({ result, settlement: { state, detail } }) => ({
         seq: result.op.seq,
         state,
@@ -292,7 +294,7 @@ function newBodies(result: OpResult): Body[] {
 }
 
 /** An item as the settling statement takes it. */
-function settledRow(key: ContextKey, item: SettledItem): object {
+function settledRow(key: ContextKey, item: SettledItem) {
   const { remote } = item;
   const seen = {
     key,
@@ -313,8 +315,26 @@ function settledRow(key: ContextKey, item: SettledItem): object {
   };
 }
 
-const SETTLED_COLUMNS = `key text, remote_id text, keep_base boolean, state text, base_version int,
-  base_hub text, base_remote text, remote_status text, remote_hash text, remote_version text, dirty boolean`;
+const SETTLED_COLUMNS = {
+  key: 'text',
+  remote_id: 'text',
+  keep_base: 'boolean',
+  state: 'text',
+  base_version: 'int',
+  base_hub: 'text',
+  base_remote: 'text',
+  remote_status: 'text',
+  remote_hash: 'text',
+  remote_version: 'text',
+  dirty: 'boolean',
+} as const satisfies BatchColumns;
+
+const OUTCOME_COLUMNS = {
+  seq: 'int',
+  state: 'text',
+  detail: 'text',
+  remote_written: 'text',
+} as const satisfies BatchColumns;
 
 // Items, conflicts that closed and ops, in one round trip.
 const SETTLE = `
@@ -328,11 +348,11 @@ UPDATE sync_items i SET remote_id = s.remote_id,
   remote_version = s.remote_version, missing_scans = 0, dirty = s.dirty,
   dirty_since = CASE WHEN s.dirty THEN coalesce(i.dirty_since, now()) END,
   fault = NULL, attempts = 0, retry_at = NULL
-FROM ${rowsOfLink(3, SETTLED_COLUMNS)} s
+FROM ${columnsOfLink(4, SETTLED_COLUMNS)} s
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND i.key = s.key
 ), conflicts AS (${CLOSE_CONFLICTS}), told AS (${tellEnded('conflicts')})
 UPDATE sync_ops o SET state = m.state, detail = m.detail, remote_written = decode(m.remote_written, 'hex')
-FROM ${rowsOfRun(4, 5, 'seq int, state text, detail text, remote_written text')} m
+FROM ${columnsOfRun(3, 4 + Object.keys(SETTLED_COLUMNS).length, OUTCOME_COLUMNS)} m
 WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = m.run_id AND o.seq = m.seq`;
 
 async function writeHub(

@@ -10,7 +10,7 @@ import type { ItemKind } from '../../domain/item.ts';
 import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { FEED_HEAD, FEED_START, feedHead, positionOf } from '../feed.ts';
-import { rowsOfLink } from './batch.ts';
+import { columnsOfLink, rowsOfLink, valuesByColumn, type BatchColumns } from './batch.ts';
 import { withFence, type PassRef } from './pass.ts';
 
 const FIRST_BASELINE = `
@@ -27,7 +27,7 @@ const FEED_PAGE = `
 WITH page AS (
   SELECT xid, seq, key, origin FROM changes
   WHERE tenant_id = current_setting('app.tenant') AND (xid, seq) > ($3::xid8, $4::bigint)
-    AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND starts_with(key, $2)
+    AND xid < feed_position(pg_snapshot_xmin(pg_current_snapshot())) AND starts_with(key, $2)
   ORDER BY xid, seq LIMIT $5
 ), touched AS (
   INSERT INTO sync_items (tenant_id, link_id, key, kind, state, remote_status, dirty, dirty_since)
@@ -42,7 +42,7 @@ WITH page AS (
 SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touched) AS touched,
   (SELECT count(*)::int FROM page WHERE origin = $1::uuid) AS echo,
   EXISTS (SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
-    AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND starts_with(key, $2)
+    AND xid >= feed_position(pg_snapshot_xmin(pg_current_snapshot())) AND starts_with(key, $2)
     AND origin IS DISTINCT FROM $1::uuid) AS "heldBack",
   (SELECT xid || '.' || seq FROM page ORDER BY xid DESC, seq DESC LIMIT 1) AS last,
   (${FEED_HEAD}) AS head,
@@ -127,18 +127,25 @@ export interface NamelessItem {
   readonly key: ContextKey;
   /** Null: the context was deleted before the remote ever heard of it. */
   readonly kind: string | null;
+  readonly isEncrypted: boolean;
+  /** Null: gone, or sealed. */
   readonly body: StoredBody | null;
 }
 
 const SELECT_NAMELESS = `
-SELECT i.key, c.kind, encode(c.hash, 'hex') AS hash FROM (
-  SELECT tenant_id, key FROM sync_items
-  WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-    AND (dirty OR retry_at <= now()) AND remote_id IS NULL AND key > $2 COLLATE "C"
-  ORDER BY key LIMIT $3
+SELECT i.key, c.kind, coalesce(c.encrypted, false) AS "isEncrypted", encode(c.hash, 'hex') AS hash FROM (
+  (SELECT tenant_id, key FROM sync_items
+   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key > $2 COLLATE "C"
+     AND dirty AND remote_id IS NULL ORDER BY key LIMIT $3)
+  UNION ALL
+  (SELECT tenant_id, key FROM (
+     SELECT tenant_id, key, dirty, remote_id FROM sync_items
+     WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND retry_at <= now()
+     ORDER BY retry_at OFFSET 0) due
+   WHERE key > $2 COLLATE "C" AND NOT dirty AND remote_id IS NULL ORDER BY key LIMIT $3)
 ) i
 LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted
-ORDER BY i.key`;
+ORDER BY i.key LIMIT $3`;
 
 /** Dirty hub items the remote has no name for yet, in key order, with their bodies. */
 export async function namelessItems(
@@ -147,7 +154,7 @@ export async function namelessItems(
   page: { after: string; limit: number },
 ): Promise<NamelessItem[]> {
   return withFence(database, ref, async (tx) => {
-    const rows = await tx.query<{ key: ContextKey; kind: string | null; hash: Hash | null }>(
+    const rows = await tx.query<Omit<NamelessItem, 'body'> & { hash: Hash | null }>(
       SELECT_NAMELESS,
       [ref.linkId, page.after, page.limit],
     );
@@ -155,9 +162,8 @@ export async function namelessItems(
       tx,
       rows.map((row) => row.hash).filter((hash) => hash !== null),
     );
-    return rows.map(({ key, kind, hash }) => ({
-      key,
-      kind,
+    return rows.map(({ hash, ...item }) => ({
+      ...item,
       body: (hash && bodies.get(hash)) ?? null,
     }));
   });
@@ -178,11 +184,17 @@ export type Naming =
       readonly fault: { readonly code: string; readonly detail: string };
     };
 
+const NAME_COLUMNS = {
+  key: 'text',
+  kind: 'text',
+  remote_id: 'text',
+} as const satisfies BatchColumns;
+
 // Of several items that claim one name the first keeps it; a name already given is never taken away.
 const SET_NAMES = `
 WITH named AS (
   SELECT DISTINCT ON (remote_id) link_id, key, kind, remote_id
-  FROM ${rowsOfLink(2, 'key text, kind text, remote_id text')} n
+  FROM ${columnsOfLink(2, NAME_COLUMNS)} n
   WHERE NOT EXISTS (SELECT 1 FROM sync_items o WHERE o.tenant_id = current_setting('app.tenant')
     AND o.link_id = n.link_id AND o.remote_id = n.remote_id)
   ORDER BY remote_id, key
@@ -193,7 +205,7 @@ RETURNING i.key`;
 
 // A remote row that was mapped to another key but holds no hub context gives its name to the context.
 const FREE_NAMES = `
-DELETE FROM sync_items i USING ${rowsOfLink(2, 'key text, kind text, remote_id text')} n
+DELETE FROM sync_items i USING ${columnsOfLink(2, NAME_COLUMNS)} n
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = n.link_id AND i.remote_id = n.remote_id
   AND i.key <> n.key AND i.base_hub_hash IS NULL
   AND NOT EXISTS (SELECT 1 FROM contexts c WHERE c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted)
@@ -209,9 +221,9 @@ export async function nameItems(
     const named = namings.flatMap((n) =>
       n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
     );
-    const records = JSON.stringify(named);
-    const freed = await tx.query<FreedRow>(FREE_NAMES, [ref.linkId, records]);
-    const rows = await tx.query<{ key: string }>(SET_NAMES, [ref.linkId, records]);
+    const records = [ref.linkId, ...valuesByColumn(NAME_COLUMNS, named)];
+    const freed = await tx.query<FreedRow>(FREE_NAMES, records);
+    const rows = await tx.query<{ key: string }>(SET_NAMES, records);
     await adoptFreed(tx, ref, freed);
     const got = new Set(rows.map((row) => row.key));
     const taken = named
@@ -226,7 +238,8 @@ export async function nameItems(
     const faulty = namings.flatMap((n) =>
       n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : [],
     );
-    await tx.query(QUARANTINE, [ref.linkId, JSON.stringify([...taken, ...faulty])]);
+    const unfit = [...taken, ...faulty];
+    if (unfit.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(unfit)]);
     for (const [status, state] of [
       ['excluded', 'excluded'],
       ['gone', 'tombstoned'],
@@ -326,8 +339,17 @@ export interface Sighting {
   readonly fault: { readonly code: string; readonly detail: string } | null;
 }
 
-const SEEN_COLUMNS = `remote_id text, key text, spare_key text, kind text, status text, version text,
-  hash text, changed_at_ms double precision, fault json`;
+const SEEN_COLUMNS = {
+  remote_id: 'text',
+  key: 'text',
+  spare_key: 'text',
+  kind: 'text',
+  status: 'text',
+  version: 'text',
+  hash: 'text',
+  changed_at_ms: 'float8',
+  fault: 'json',
+} as const satisfies BatchColumns;
 
 const updateSeen = (match: string): string => `
 UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remote_version = s.version,
@@ -338,7 +360,7 @@ UPDATE sync_items i SET remote_id = s.remote_id, remote_status = s.status, remot
   dirty_since = CASE WHEN s.fault IS NULL THEN coalesce(i.dirty_since, now()) END,
   state = CASE WHEN s.fault IS NOT NULL THEN 'quarantined'
                WHEN i.state IN ('tombstoned', 'excluded', 'quarantined') THEN 'pending' ELSE i.state END
-FROM ${rowsOfLink(2, SEEN_COLUMNS)} s
+FROM ${columnsOfLink(2, SEEN_COLUMNS)} s
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = s.link_id AND ${match}
 RETURNING i.remote_id`;
 
@@ -347,7 +369,7 @@ const UPDATE_BY_ID = updateSeen('i.remote_id = s.remote_id');
 // An id nobody has recorded: a hub item the remote was never asked about, met under the id the
 // remote gave it; an item the remote had under another id, which is gone; else an item of its own.
 const INSERT_SEEN = `
-WITH met AS (${updateSeen(`i.key = s.key AND (i.remote_status IN ('unknown', 'absent') OR i.remote_id IS NULL)`)})
+WITH met AS (${updateSeen(`i.key = s.key AND (i.remote_status IN ('unknown', 'absent') OR i.remote_id IS NULL)`)}), added AS (
 INSERT INTO sync_items (tenant_id, link_id, key, remote_id, kind, state, remote_status, remote_version,
   remote_hash, remote_changed_at, fault, dirty, dirty_since)
 SELECT current_setting('app.tenant'), s.link_id,
@@ -355,10 +377,13 @@ SELECT current_setting('app.tenant'), s.link_id,
   CASE WHEN s.fault IS NULL THEN 'pending' ELSE 'quarantined' END, s.status, s.version,
   decode(s.hash, 'hex'), to_timestamp(s.changed_at_ms / 1000.0), s.fault, s.fault IS NULL,
   CASE WHEN s.fault IS NULL THEN now() END
-FROM ${rowsOfLink(2, SEEN_COLUMNS)} s
+FROM ${columnsOfLink(2, SEEN_COLUMNS)} s
 LEFT JOIN sync_items o ON o.tenant_id = current_setting('app.tenant') AND o.link_id = s.link_id AND o.key = s.key
 WHERE s.status <> 'absent' AND NOT EXISTS (SELECT 1 FROM met WHERE met.remote_id = s.remote_id)
-ON CONFLICT (tenant_id, link_id, key) DO NOTHING`;
+ON CONFLICT (tenant_id, link_id, key) DO NOTHING
+RETURNING remote_id
+)
+SELECT remote_id FROM met UNION ALL SELECT remote_id FROM added`;
 
 /** Records sightings: bodies kept, items marked, new ones mapped to their keys. */
 export async function recordSightings(
@@ -379,16 +404,25 @@ async function keepSightings(
     tx,
     sightings.flatMap((s) => (s.body ? [s.body] : [])),
   );
-  for (const [statement, isKnown] of [
-    [UPDATE_BY_ID, true],
-    [INSERT_SEEN, false],
-  ] as const) {
-    const records = sightings.filter((s) => s.isKnown === isKnown).map(seenRecord);
-    if (records.length > 0) await tx.query(statement, [ref.linkId, JSON.stringify(records)]);
-  }
+  const known = sightings.filter((s) => s.isKnown).map(seenRecord);
+  const columns = (records: readonly SeenRecord[]): unknown[] => [
+    ref.linkId,
+    ...valuesByColumn(SEEN_COLUMNS, records),
+  ];
+  if (known.length > 0) await tx.query(UPDATE_BY_ID, columns(known));
+  const fresh = sightings.filter((s) => !s.isKnown).map(seenRecord);
+  if (fresh.length === 0) return;
+  const added = await tx.query<{ remote_id: RemoteId }>(INSERT_SEEN, columns(fresh));
+  // Two of one page (or of two that are recorded at once) that claim one key: the statement could not
+  // see the one that was first, and the other takes its spare key now.
+  const got = new Set(added.map((row) => row.remote_id));
+  const left = fresh.filter((record) => record.status !== 'absent' && !got.has(record.remote_id));
+  if (left.length > 0) await tx.query(INSERT_SEEN, columns(left));
 }
 
-function seenRecord(s: Sighting): object {
+type SeenRecord = ReturnType<typeof seenRecord>;
+
+function seenRecord(s: Sighting) {
   return {
     remote_id: s.remoteId,
     key: s.key,
@@ -398,7 +432,7 @@ function seenRecord(s: Sighting): object {
     version: s.version,
     hash: s.body?.hash ?? null,
     changed_at_ms: s.changedAtMs,
-    fault: s.fault,
+    fault: s.fault && JSON.stringify(s.fault),
   };
 }
 
@@ -427,6 +461,18 @@ UPDATE sync_items i SET ${MISSED_ONCE_MORE} FROM missing m
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = m.remote_id
   AND i.remote_status IN ('present', 'faulty')
 RETURNING remote_status`;
+
+/** Whether any item is recorded to be on the remote, so that a complete scan could miss it. */
+export async function hasRemoteItems(database: Database, ref: PassRef): Promise<boolean> {
+  const [row] = await database.withTenant(ref.tenant, (tx) =>
+    tx.query<{ found: boolean }>(
+      `SELECT EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant')
+         AND link_id = $1 AND remote_status IN ('present', 'faulty')) AS found`,
+      [ref.linkId],
+    ),
+  );
+  return row!.found;
+}
 
 /** The items recorded on the remote that are not among those a complete scan showed. */
 export async function missingIds(
@@ -469,10 +515,10 @@ UPDATE sync_items o SET remote_id = s.remote_id, remote_status = 'present', miss
 FROM spare s WHERE o.tenant_id = current_setting('app.tenant') AND o.link_id = $1 AND o.key = s.key
 RETURNING o.key`;
 
-// One statement, three updates of rows apart. Whether there is work is read as it was before them,
-// which is the same: none of them makes an item dirty. It is read in index order, and nothing is
-// updated where nothing is dirty: after a first sync the statistics still speak of a link full of
-// dirty items, and the planner would read all of it to find none.
+// One statement, two updates of rows apart. Whether there is work is read as it was before them,
+// which is the same: none of them makes an item dirty. It is read in index order: after a first sync
+// the statistics still speak of a link full of dirty items, and the planner would read all of it to
+// find none.
 const COMPLETE = `
 WITH dirty AS MATERIALIZED (
   SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND dirty
@@ -488,10 +534,6 @@ WITH dirty AS MATERIALIZED (
 ), shown AS (
   UPDATE sync_items i SET missing_scans = 0 FROM back
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = back.remote_id
-), absent AS (
-  UPDATE sync_items SET remote_status = 'absent'
-  WHERE EXISTS (SELECT 1 FROM dirty) AND tenant_id = current_setting('app.tenant') AND link_id = $1
-    AND dirty AND remote_status = 'unknown'
 ), cursor AS (
   UPDATE sync_links SET remote_cursor = $3
   WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND $4 AND remote_cursor IS DISTINCT FROM $3
@@ -503,7 +545,7 @@ export interface ObservationEnd {
   /** What its last page showed. */
   readonly sightings: readonly Sighting[];
   readonly cursor: string | null;
-  /** Every id a scan showed; null when only changes were listed. */
+  /** Every id a scan showed; null when only changes were listed, or nothing was there to miss. */
   readonly seenIds: readonly RemoteId[] | null;
   /** Those a scan did not show though nobody deleted them; they have missed nothing. */
   readonly lapsedIds?: readonly RemoteId[];

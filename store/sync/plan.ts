@@ -7,7 +7,13 @@ import type { ItemState, PlannedDecision } from '../../domain/link.ts';
 import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { QUARANTINE } from './observe.ts';
-import { rowsOfLink, valuesOfLink } from './batch.ts';
+import {
+  columnsOfLink,
+  unnested,
+  valuesByColumn,
+  valuesOfLink,
+  type BatchColumns,
+} from './batch.ts';
 import { closeConflicts, openConflicts, type OpenConflict } from './conflicts.ts';
 import { RECORD_RUN, withFence, type PassRef } from './pass.ts';
 
@@ -27,6 +33,8 @@ export interface DirtyItem {
   /** Kind of the context; null: the hub never had this key. */
   readonly hubKind: string | null;
   readonly hubChangedAt: Date | null;
+  /** The hub's body is sealed, so the item rests: links do not carry it. */
+  readonly isHubEncrypted: boolean;
   /** Bytes of the hub's body as compact JSON; 0: absent. */
   readonly hubSize: number;
   readonly remoteHash: Hash | null;
@@ -35,8 +43,10 @@ export interface DirtyItem {
 }
 
 // Without a base nothing may be agreed on by what a scan has just not shown: it would be deleted next.
-const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status IN ('present', 'absent') AND state <> 'excluded'
-  AND (base_hub_hash IS NOT NULL OR remote_status = 'absent' OR missing_scans <= 0)`;
+// A plan follows a complete look of its epoch, so what the remote was never seen to have (`unknown`)
+// it does not have.
+const IS_DECIDABLE = `remote_id IS NOT NULL AND remote_status <> 'faulty' AND state <> 'excluded'
+  AND (base_hub_hash IS NOT NULL OR remote_status <> 'present' OR missing_scans <= 0)`;
 
 // Two halves, so that each has its index: a quiet link of any size is read in no time. The second is
 // taken in the order of its own, or the planner reads the rest of the link by key for each page.
@@ -46,6 +56,7 @@ SELECT i.key, i.kind, i.remote_id AS "remoteId", i.state,
   coalesce(c.version, 0) AS "hubVersion",
   CASE WHEN c.expires_at <= now() THEN NULL ELSE encode(c.hash, 'hex') END AS "hubHash",
   CASE WHEN c.deleted THEN c.delete_reason WHEN c.expires_at <= now() THEN 'ttl' END AS "hubReason",
+  coalesce(c.encrypted AND (c.expires_at IS NULL OR c.expires_at > now()), false) AS "isHubEncrypted",
   c.kind AS "hubKind", c.updated_at AS "hubChangedAt", coalesce(c.size, 0) AS "hubSize", encode(i.remote_hash, 'hex') AS "remoteHash",
   i.remote_version AS "remoteVersion", i.remote_changed_at AS "remoteChangedAt"
 FROM (
@@ -129,16 +140,24 @@ export async function recordPlan(
     if (!plan.isDry) await settleInPlace(tx, ref, page);
     if (page.ops.length > 0) {
       const rows = page.ops.map(opRecord);
-      await tx.query(INSERT_OPS, [ref.runId, ref.linkId, plan.trigger, JSON.stringify(rows)]);
+      const columns = valuesByColumn(OP_COLUMNS, rows);
+      await tx.query(INSERT_OPS, [ref.runId, ref.linkId, plan.trigger, ...columns]);
     }
   });
 }
+
+const ADOPTED_COLUMNS = {
+  key: 'text',
+  version: 'int',
+  hub: 'text',
+  remote: 'text',
+} as const satisfies BatchColumns;
 
 const ADOPT = `
 UPDATE sync_items i SET state = 'synced', base_version = a.version,
   base_hub_hash = decode(a.hub, 'hex'), base_remote_hash = decode(a.remote, 'hex'),
   dirty = false, dirty_since = NULL, fault = NULL, attempts = 0, retry_at = NULL
-FROM ${rowsOfLink(2, 'key text, version int, hub text, remote text')} a
+FROM ${columnsOfLink(2, ADOPTED_COLUMNS)} a
 WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = a.link_id AND i.key = a.key`;
 
 const FORGET = `
@@ -168,13 +187,34 @@ async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Pro
       hub: item.hubHash,
       remote: item.remoteHash,
     }));
-    await tx.query(ADOPT, [ref.linkId, JSON.stringify(rows)]);
+    await tx.query(ADOPT, [ref.linkId, ...valuesByColumn(ADOPTED_COLUMNS, rows)]);
   }
   if (page.forgotten.length > 0) await tx.query(FORGET, [ref.linkId, keysOf(page.forgotten)]);
   if (page.rested.length > 0) await tx.query(REST, [ref.linkId, keysOf(page.rested)]);
-  const settled = [...page.adopted, ...page.forgotten, ...page.rested].filter(wasInConflict);
+  const sealed = page.quarantined.map(({ item }) => item).filter((item) => item.isHubEncrypted);
+  // A conflict over a body that is encrypted by now shows one that is not there any more.
+  const settled = [...page.adopted, ...page.forgotten, ...page.rested, ...sealed].filter(
+    wasInConflict,
+  );
   await closeConflicts(tx, ref.linkId, keysOf(settled));
 }
+
+const OP_COLUMNS = {
+  nth: 'int',
+  op_id: 'uuid',
+  action: 'text',
+  side: 'text',
+  reason: 'text',
+  key: 'text',
+  kind: 'text',
+  remote_id: 'text',
+  hub_version: 'int',
+  hub_hash: 'text',
+  remote_version: 'text',
+  remote_hash: 'text',
+  hub_after: 'text',
+  remote_after: 'text',
+} as const satisfies BatchColumns;
 
 const INSERT_OPS = `
 WITH run AS (${RECORD_RUN})
@@ -186,11 +226,9 @@ SELECT current_setting('app.tenant'), $1, $2,
   op_id, action, side, reason, key, kind, remote_id,
   hub_version, decode(hub_hash, 'hex'), remote_version, decode(remote_hash, 'hex'),
   decode(hub_after, 'hex'), decode(remote_after, 'hex'), 'planned'
-FROM json_to_recordset($4::json) AS o (nth int, op_id uuid, action text, side text, reason text, key text,
-  kind text, remote_id text, hub_version int, hub_hash text, remote_version text, remote_hash text,
-  hub_after text, remote_after text)`;
+FROM ${unnested(4, OP_COLUMNS)} AS o (${Object.keys(OP_COLUMNS).join(', ')})`;
 
-function opRecord(op: PlannedOp, at: number): object {
+function opRecord(op: PlannedOp, at: number) {
   return {
     nth: at + 1,
     op_id: op.opId,
@@ -243,7 +281,7 @@ export interface KindCounts extends Pick<SideCounts, 'known' | 'present' | 'expi
 const COUNT_SIDES = `
 WITH known AS (
   SELECT i.kind, i.base_hub_hash, i.base_remote_hash, i.remote_hash, i.remote_status,
-    c.hash AS hub_hash, c.deleted, c.delete_reason, c.expires_at
+    c.hash AS hub_hash, c.encrypted, c.deleted, c.delete_reason, c.expires_at
   FROM sync_items i LEFT JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.base_hub_hash IS NOT NULL
 ), judged AS (
@@ -251,23 +289,24 @@ WITH known AS (
 ), kinds AS (
   SELECT kind, count(*)::int AS known, count(*) FILTER (WHERE expired)::int AS expired,
     count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired)::int AS "hubPresent",
-    count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired AND hub_hash <> base_hub_hash)::int AS "hubChanged",
+    count(*) FILTER (WHERE hub_hash IS NOT NULL AND NOT expired AND NOT encrypted
+      AND hub_hash <> base_hub_hash)::int AS "hubChanged",
     count(*) FILTER (WHERE remote_status <> 'absent')::int AS "remotePresent",
     count(*) FILTER (WHERE remote_hash <> base_remote_hash)::int AS "remoteChanged"
   FROM judged GROUP BY kind
+), ops AS (
+  SELECT count(*) FILTER (WHERE action = 'delete' AND side = 'hub')::int AS "hubDeletes",
+    count(*) FILTER (WHERE action = 'delete' AND side = 'remote')::int AS "remoteDeletes",
+    count(*) FILTER (WHERE hub_hash IS NOT NULL AND hub_after IS NOT NULL)::int AS "hubOverwrites",
+    count(*) FILTER (WHERE remote_hash IS NOT NULL AND remote_after IS NOT NULL)::int AS "remoteOverwrites"
+  FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2 AND state = 'planned'
 )
 SELECT coalesce(json_agg(kinds ORDER BY kind), '[]') AS kinds, coalesce(sum(known), 0)::int AS known,
   coalesce(sum("hubPresent"), 0)::int AS "hubPresent", coalesce(sum("hubChanged"), 0)::int AS "hubChanged",
   coalesce(sum(expired), 0)::int AS expired, coalesce(sum("remotePresent"), 0)::int AS "remotePresent",
   coalesce(sum("remoteChanged"), 0)::int AS "remoteChanged",
-  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
-    AND state = 'planned' AND action = 'delete' AND side = 'hub') AS "hubDeletes",
-  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
-    AND state = 'planned' AND action = 'delete' AND side = 'remote') AS "remoteDeletes",
-  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
-    AND state = 'planned' AND hub_hash IS NOT NULL AND hub_after IS NOT NULL) AS "hubOverwrites",
-  (SELECT count(*)::int FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $2
-    AND state = 'planned' AND remote_hash IS NOT NULL AND remote_after IS NOT NULL) AS "remoteOverwrites",
+  (SELECT "hubDeletes" FROM ops), (SELECT "remoteDeletes" FROM ops),
+  (SELECT "hubOverwrites" FROM ops), (SELECT "remoteOverwrites" FROM ops),
   (SELECT count(*)::int FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
     AND state NOT IN ('excluded', 'tombstoned')) AS items,
   (SELECT conflicts_accepted FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1)
@@ -277,7 +316,8 @@ FROM kinds`;
 /** Whether each side has an item as both last agreed on it, among those a condition holds for. */
 const isAsAgreed = (condition: string): string => `EXISTS (
     SELECT 1 FROM sync_items i JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
-    WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND c.hash = i.base_hub_hash
+    WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
+      AND i.base_hub_hash IS NOT NULL AND c.hash = i.base_hub_hash
       AND (c.expires_at IS NULL OR c.expires_at > now()) AND ${condition})
   AND EXISTS (
     SELECT 1 FROM sync_items i

@@ -4,7 +4,11 @@
  * them, checks them again and settles them. Whatever is not that plain stays `planned`, for
  * `claimOps` and `settleOps` to deal with.
  */
+import type { Hash } from '../../domain/hash.ts';
+import type { ContextKey } from '../../domain/ids.ts';
+import type { Body } from '../blobs.ts';
 import type { Database } from '../database.ts';
+import { indexContexts, type IndexedContext } from '../search/index-contexts.ts';
 import { withLostRace } from '../write-versions.ts';
 import { withFence, type PassRef } from './pass.ts';
 
@@ -13,8 +17,8 @@ import { withFence, type PassRef } from './pass.ts';
 const SETTLE_CREATES = `
 WITH looked AS MATERIALIZED (
   SELECT * FROM sync_ops
-  WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND seq > $2 AND state = 'planned'
-  ORDER BY seq LIMIT $3
+  WHERE tenant_id = current_setting('app.tenant') AND run_id = $1 AND seq > $2 AND seq <= $3
+    AND state = 'planned'
 ), creates AS MATERIALIZED (
   SELECT o.seq, o.key, o.kind, o.hub_after, o.remote_hash, b.codec, b.size
   FROM looked o
@@ -56,36 +60,62 @@ WITH looked AS MATERIALIZED (
   FROM (SELECT $1::uuid AS run_id, seq FROM creates OFFSET 0) s
   WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = s.run_id AND o.seq = s.seq
 )
-SELECT (SELECT count(*)::int FROM looked) AS looked, (SELECT max(seq) FROM looked) AS last,
-  (SELECT count(*)::int FROM creates) AS settled`;
+SELECT (SELECT seq FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1
+    ORDER BY seq DESC LIMIT 1) AS last,
+  (SELECT coalesce(json_agg(json_build_object('key', key, 'kind', kind, 'codec', codec,
+    'hash', encode(hub_after, 'hex'))), '[]') FROM creates) AS created`;
 
-/** How far {@link settleCreates} came. */
+interface Created {
+  readonly key: ContextKey;
+  readonly kind: string;
+  readonly codec: Body['codec'];
+  readonly hash: Hash;
+}
+
+/** What a plain create says of itself: its body and kind, and nothing else. */
+function indexedOf({ key, kind, codec, hash }: Created, at: Date): IndexedContext {
+  const facts = {
+    kind,
+    session_id: null,
+    agent_id: null,
+    tags: [],
+    metadata: {},
+    expires_at: null,
+  };
+  return { key, version: 1, body: { hash, codec, bytes: null }, facts, updatedAt: at };
+}
+
+/** What became of the ops {@link settleCreates} was asked about. */
 export interface SettledCreates {
   readonly settled: number;
-  /** Number of the last op looked at, to go on after. */
+  /** Number of the run's last op. */
   readonly last: number;
-  readonly isLast: boolean;
 }
 
 /**
- * Settles the plain creates among the next `limit` ops of a run, all or nothing.
+ * Settles the plain creates among the ops of a run whose numbers lie beyond `after`, up to `through`:
+ * all or nothing. Several may be under way, each for ops of its own.
  * @throws AppError FENCED
  */
 export async function settleCreates(
   database: Database,
   ref: PassRef,
-  batch: { after: number; limit: number; linkName: string; at: Date },
+  batch: { after: number; through: number; linkName: string; at: Date },
 ): Promise<SettledCreates> {
-  const { after, limit, linkName, at } = batch;
+  const { after, through, linkName, at } = batch;
   return withFence(database, ref, async (tx) => {
     const by = `sync:${linkName}`;
     const [found] = await withLostRace(
-      tx.query<{ looked: number; last: number | null; settled: number }>(SETTLE_CREATES, [
-        ...[ref.runId, after, limit, at],
+      tx.query<{ last: number | null; created: Created[] }>(SETTLE_CREATES, [
+        ...[ref.runId, after, through, at],
         ...[linkName, by, ref.linkId],
       ]),
     );
-    const { looked, last, settled } = found!;
-    return { settled, last: last ?? after, isLast: looked < limit };
+    const { last, created } = found!;
+    await indexContexts(
+      tx,
+      created.map((context) => indexedOf(context, at)),
+    );
+    return { settled: created.length, last: last ?? 0 };
   });
 }

@@ -5,6 +5,7 @@ import { agreedDigests, auditHub, itemsInBuckets, markDoubted, proveEqual } from
 import { claimOps, openIntents, settleOps, type Settled } from './execute.ts';
 import {
   completeObservation,
+  hasRemoteItems,
   knownRemotes,
   missingIds,
   nameItems,
@@ -57,6 +58,7 @@ export function createSyncStore(database: Database, told: Told) {
     recordSightings: bind(recordSightings),
     completeObservation: bind(completeObservation),
     missingIds: bind(missingIds),
+    hasRemoteItems: bind(hasRemoteItems),
     agreedDigests: bind(agreedDigests),
     itemsInBuckets: bind(itemsInBuckets),
     markDoubted: bind(markDoubted),

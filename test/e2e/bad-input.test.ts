@@ -294,11 +294,11 @@ describe('a start that cannot work ends with its reason', () => {
   });
 
   it('when a configuration key is wrong, with every fault at once', async () => {
-    const { ended, said } = await failedStart({ api: { prot: 3100 }, sync: { pulseMs: 'often' } });
+    const { ended, said } = await failedStart({ api: { prot: 3100 }, sync: { pulse_ms: 'often' } });
     expect(ended).toBe('exit code 1');
     expect(said).toContain('error CONFIG_INVALID: the configuration has 2 fault(s)');
     expect(said).toMatch(/api\.prot: is not a setting; did you mean api\.port/);
-    expect(said).toMatch(/sync\.pulseMs: .*"often"/);
+    expect(said).toMatch(/sync\.pulse_ms: .*"often"/);
   });
 
   it('when Temporal does not answer', async () => {

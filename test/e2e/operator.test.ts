@@ -48,6 +48,7 @@ async function cli(...args: string[]): Promise<{ code: number; stdout: string; s
     },
     version: '9.9.9',
     runStart: () => Promise.resolve(0),
+    runMain: () => Promise.resolve(0),
   });
   return { code, stdout, stderr };
 }

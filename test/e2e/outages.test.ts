@@ -54,10 +54,8 @@ describe.skipIf(!hasRealPostgres())('while servers go away and come back', () =>
     await migrate(postgres.url);
     syncline = await startSyncline({
       databaseDoor: async () => postgres.url,
-      config: {
-        redis: { url: redis.address, prefix: 'outages' },
-        temporal: { address: temporal.address, taskQueue: 'outages' },
-      },
+      redis: { url: redis.address, prefix: 'outages' },
+      config: { temporal: { address: temporal.address, task_queue: 'outages' } },
     });
     await link();
   }, 120_000);

@@ -62,6 +62,7 @@ async function cli(...args: string[]) {
     environment: { url: api.url, apiKey: null, hasColor: false },
     version: '9.9.9',
     runStart: async () => 0,
+    runMain: async () => 0,
   });
   return { code, stdout, stderr };
 }

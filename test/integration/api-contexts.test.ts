@@ -66,6 +66,20 @@ describe('data', () => {
   });
 });
 
+describe('compression', () => {
+  const large = (nth: number): string => `${nth}`.repeat(4000);
+  it.each([
+    ['left out, for a small body', undefined, 'small', false],
+    ['left out, for a body over 1 KiB', undefined, large(1), true],
+    ['forced', true, 'tiny', true],
+    ['forbidden', false, large(2), false],
+  ])('is as the writer says: %s', async (_name, compress, data, compressed) => {
+    const stored = await client.store('packed', data, { compress });
+    expect(stored).toMatchObject({ compressed, size: data.length + 2 });
+    expect(await client.get('packed')).toMatchObject({ compressed, data });
+  });
+});
+
 describe('a parent', () => {
   it('that would make a context its own ancestor is refused, with the place in the body', async () => {
     await client.store('family/a', 1);

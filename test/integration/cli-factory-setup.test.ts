@@ -58,6 +58,7 @@ async function cli(args: readonly string[], given: Given = {}) {
     environment: { url: given.url ?? api.url, apiKey: null, hasColor: false },
     version: '9.9.9',
     runStart: async () => 0,
+    runMain: async () => 0,
   });
   return { code, stdout, stderr, questions };
 }

@@ -70,10 +70,10 @@ function configOf(): Config {
   writeFileSync(
     file,
     JSON.stringify({
-      redis: { prefix: redis.prefix },
-      temporal: { taskQueue: temporal.taskQueue },
+      database: { redis: { prefix: redis.prefix } },
+      temporal: { task_queue: temporal.taskQueue },
       // Rarely enough that no beat of it changes a link during a test.
-      sync: { pulseMs: 60_000 },
+      sync: { pulse_ms: 60_000 },
     }),
   );
   return loadConfig(

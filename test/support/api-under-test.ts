@@ -9,6 +9,8 @@ import {
   type DoctorReport,
 } from '../../api/contract.ts';
 import { startApiServer, type ApiServer } from '../../api/server.ts';
+import { createContextSocket } from '../../api/websocket/context-socket.ts';
+import type { SocketLimits } from '../../api/websocket/limits.ts';
 import { AppError } from '../../domain/errors.ts';
 import { systemClock } from '../../domain/clock.ts';
 import type { Store } from '../../store/contract.ts';
@@ -85,9 +87,14 @@ function waitFor(timeoutMs: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Starts the API on a free port. */
-export async function startTestApi(deps: ApiDeps): Promise<ApiServer> {
-  return startApiServer({ app: createApi(deps), host: '127.0.0.1', port: 0, log: deps.log });
+/** Starts the API, with its WebSocket, on a free port. */
+export async function startTestApi(
+  deps: ApiDeps,
+  socketLimits: Partial<SocketLimits> = {},
+): Promise<ApiServer> {
+  const app = createApi(deps);
+  const websocket = createContextSocket(app, { ...deps, socketLimits });
+  return startApiServer({ app, websocket, host: '127.0.0.1', port: 0, log: deps.log });
 }
 
 export interface TestAnswer {

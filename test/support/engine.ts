@@ -20,7 +20,7 @@ import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../do
 import { waitUntil } from '../../dev/wait-until.ts';
 import { migrate } from '../../main/migrate.ts';
 import type { NewLink, SyncStore } from '../../store/contract.ts';
-import { createStore, type FullStore } from '../../store/create-store.ts';
+import { createStore, type EncryptionDeps, type FullStore } from '../../store/create-store.ts';
 import { createDatabase, type Database } from '../../store/database.ts';
 import { testDatabase } from './servers.ts';
 
@@ -60,6 +60,8 @@ export async function createTestEngine(options: {
   readonly clock?: Clock;
   /** Called around every call of a pass to its store; what it throws ends the pass like a crash. */
   readonly onStoreCall?: (when: 'before' | 'after') => Promise<void> | undefined;
+  /** Whether, and with what, contexts are encrypted. */
+  readonly encryption?: EncryptionDeps;
   /** Where large bodies are worked on; closed with the engine. */
   readonly threads?: Threads;
 }): Promise<TestEngine> {
@@ -73,6 +75,7 @@ export async function createTestEngine(options: {
     newId: randomUUID,
     maxContextBytes: 10 * 1024 * 1024,
     onCommitted: () => undefined,
+    encryption: options.encryption,
   });
   const registry = createConnectorRegistry(options.types);
   const pool = createConnectorPool({
@@ -190,4 +193,4 @@ async function allShown(database: Database): Promise<void> {
 
 const SELECT_HIDDEN = `
 SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
-  AND xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1`;
+  AND xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`;

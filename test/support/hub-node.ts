@@ -8,6 +8,7 @@ import type { Json } from '../../domain/json.ts';
 import type { Link } from '../../domain/link.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import type { NewLink } from '../../store/contract.ts';
+import type { EncryptionDeps } from '../../store/create-store.ts';
 import { startTestApi, testApiDeps } from './api-under-test.ts';
 import { CALLER, createTestEngine, type TestEngine } from './engine.ts';
 
@@ -29,9 +30,17 @@ export interface HubNode {
 }
 
 export async function startHubNode(
-  options: { readonly types?: readonly AnyConnectorType[]; readonly api?: Partial<ApiDeps> } = {},
+  options: {
+    readonly types?: readonly AnyConnectorType[];
+    readonly api?: Partial<ApiDeps>;
+    readonly encryption?: EncryptionDeps;
+  } = {},
 ): Promise<HubNode> {
-  const engine = await createTestEngine({ types: [...(options.types ?? []), hub] });
+  const { types = [], encryption } = options;
+  const engine = await createTestEngine({
+    types: [...types, hub],
+    ...(encryption ? { encryption } : {}),
+  });
   const { store, database } = engine;
   const server = await startTestApi(testApiDeps(store, options.api));
   const asKey = (key: string): ContextKey => key as ContextKey;
@@ -71,4 +80,4 @@ export async function startHubNode(
 
 const SELECT_HIDDEN = `
 SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
-  AND xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1`;
+  AND xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`;

@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import type { ApiDeps } from '../../api/contract.ts';
 import type { ApiServer } from '../../api/server.ts';
+import type { SocketLimits } from '../../api/websocket/limits.ts';
 import { systemClock, type Clock } from '../../domain/clock.ts';
 import { migrate } from '../../main/migrate.ts';
-import { createStore, type FullStore } from '../../store/create-store.ts';
+import { createStore, type FullStore, type StoreDeps } from '../../store/create-store.ts';
 import { createDatabase } from '../../store/database.ts';
 import { startTestApi, testApiDeps } from './api-under-test.ts';
 import { testDatabase } from './servers.ts';
@@ -21,7 +22,11 @@ export interface RealApi {
 }
 
 /** Starts it, with long polls woken by commits. */
-export async function startRealApi(overrides: Partial<ApiDeps> = {}): Promise<RealApi> {
+export async function startRealApi(
+  overrides: Partial<ApiDeps> = {},
+  socketLimits: Partial<SocketLimits> = {},
+  storeDeps: Partial<StoreDeps> = {},
+): Promise<RealApi> {
   const postgres = await testDatabase();
   await migrate(postgres.url);
   const database = createDatabase({ url: postgres.url, poolMin: 0, poolMax: 5 });
@@ -34,9 +39,10 @@ export async function startRealApi(overrides: Partial<ApiDeps> = {}): Promise<Re
     newId: randomUUID,
     maxContextBytes: TEST_MAX_CONTEXT_BYTES,
     onCommitted: () => waiting.forEach((wake) => wake()),
+    ...storeDeps,
   });
   const deps = testApiDeps(store, { clock, waitForChange: waiter(waiting), ...overrides });
-  const server = await startTestApi(deps);
+  const server = await startTestApi(deps, socketLimits);
   return {
     url: server.url,
     store,

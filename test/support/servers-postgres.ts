@@ -77,6 +77,39 @@ export async function startTestPostgres(
   };
 }
 
+/** Copies a running cluster and follows it as a streaming replica. */
+export async function startTestReplica(
+  primaryUrl: string,
+  options: StartTestPostgresOptions,
+): Promise<TestPostgres> {
+  const bin = findPostgres();
+  const copy = bin === null ? null : join(bin, 'pg_basebackup');
+  if (bin === null || copy === null) throw new Error('pg_basebackup is not on this machine');
+  const runAs = process.getuid?.() === 0 ? userNamed('postgres') : null;
+  mkdirSync(options.folder, { recursive: true, mode: 0o755 });
+  if (runAs !== null) chownSync(options.folder, runAs.uid, runAs.gid);
+  const data = join(options.folder, 'data');
+  const copying = startChild({
+    command: copy,
+    args: ['-d', primaryUrl, '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'],
+    logFile: join(dirname(options.folder), 'basebackup.log'),
+    cwd: options.folder,
+    guardian: options.guardian,
+    ...(runAs !== null && { runAs }),
+  });
+  const ended = await copying.ended;
+  if (ended !== 'exit code 0') throw new Error(`pg_basebackup: ${ended} ${copying.logTail()}`);
+  let server = await run({ bin, data, runAs, port: 0 }, options);
+  return {
+    url: server.url,
+    stop: () => server.stop('SIGQUIT'),
+    async restart() {
+      await server.stop('SIGINT');
+      server = await run({ bin, data, runAs, port: Number(new URL(server.url).port) }, options);
+    },
+  };
+}
+
 interface RunningPostgres {
   readonly url: string;
   stop(signal: NodeJS.Signals): Promise<void>;

@@ -2,7 +2,7 @@
  * A small in-memory store for tests of the API's translation and validation. It knows versions and
  * links, and no history, expiry or feed order: those are tested on the real store.
  */
-import type { ContextEnvelope, Context } from '../../domain/context.ts';
+import type { ContextEnvelope, Context, ContextOptions } from '../../domain/context.ts';
 import { AppError } from '../../domain/errors.ts';
 import { hashJson } from '../../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId, RunId } from '../../domain/ids.ts';
@@ -24,6 +24,15 @@ export function createStoreDouble(): StoreDouble {
   const conflictRows = new Map<string, Conflict>();
   return {
     contexts: createContexts(),
+    search: {
+      search: async () => ({
+        results: [],
+        total: 0,
+        totalIsExact: true,
+        took: 0,
+        nextCursor: null,
+      }),
+    },
     links,
     runs: {
       request: async (_caller, linkId) => {
@@ -76,14 +85,61 @@ export function createStoreDouble(): StoreDouble {
       requestDue: async () => 0,
     },
     metrics: { links: async () => ({ links: 0, perLink: [] }) },
+    analytics: {
+      analyze: async () => ({
+        contexts: 0,
+        versions: 0,
+        bytes: 0,
+        sessions: 0,
+        agents: 0,
+        operations: { create: 0, update: 0, merge: 0, append: 0, rollback: 0, delete: 0 },
+        topKeys: [],
+        activity: [],
+      }),
+    },
     idempotency: createAnswers(),
+    ...createAccess(),
+    rotation: noEncryption(),
+    feedWatch: {
+      head: async () => '0.0',
+      look: async (_tenant, _query, onPage) =>
+        onPage({ changes: [], hasHidden: false, snapshot: '1:1:' }),
+      read: async () => ({ changes: [], hasHidden: false, snapshot: '1:1:' }),
+    },
     waits: {
       outcomeOf: async (_caller, { version }) => ({ outcome: 'accepted', version }),
     },
+    exporter: { export: async () => found<never>(undefined, 'NOT_FOUND') },
+    importer: { import: async () => found<never>(undefined, 'NOT_FOUND') },
     runRows,
     conflictRows,
     ping: async () => undefined,
     close: async () => undefined,
+  };
+}
+
+/** There is no master key: the real store's tests are about rotations. */
+function noEncryption(): Store['rotation'] {
+  const refused = async (): Promise<never> => found<never>(undefined, 'ENCRYPTION_NOT_CONFIGURED');
+  return { rotate: refused, status: refused, pending: async () => [], work: refused };
+}
+
+/** Nobody has a key or a tenant: the real store's tests are about those. */
+function createAccess(): Pick<Store, 'keys' | 'tenants' | 'auditLog'> {
+  const none = async () => ({ items: [], nextCursor: null });
+  const refused = async (): Promise<never> => found<never>(undefined, 'TENANT_NOT_FOUND');
+  return {
+    keys: {
+      lookup: async () => null,
+      ensure: async () => undefined,
+      ensureConfigured: async () => true,
+      ensureFirst: async () => false,
+      create: refused,
+      list: none,
+      revoke: async () => found<never>(undefined, 'KEY_NOT_FOUND'),
+    },
+    tenants: { list: none, create: refused, remove: refused },
+    auditLog: { list: none },
   };
 }
 
@@ -94,6 +150,11 @@ function createAnswers(): Store['idempotency'] {
     remember: async () => undefined,
     release: async () => undefined,
   };
+}
+
+/** @throws AppError ENCRYPTION_NOT_CONFIGURED, as a store does that has no master key */
+function refuseToSeal({ encrypt }: ContextOptions): void {
+  if (encrypt) found(undefined, 'ENCRYPTION_NOT_CONFIGURED');
 }
 
 function createContexts(): Store['contexts'] {
@@ -111,6 +172,7 @@ function createContexts(): Store['contexts'] {
   };
   return {
     store: async (caller, { key, data, options }) => {
+      refuseToSeal(options);
       expect(key, options.ifVersion);
       return { created: !rows.has(key), envelope: put(key, data, caller.actor) };
     },
@@ -119,6 +181,7 @@ function createContexts(): Store['contexts'] {
       return row && (version === undefined || version === row.version) ? row : null;
     },
     update: async (caller, { key, data, options }) => {
+      refuseToSeal(options);
       found(rows.get(key), 'CONTEXT_NOT_FOUND');
       expect(key, options.ifVersion);
       return put(key, data, caller.actor);
@@ -138,6 +201,16 @@ function createContexts(): Store['contexts'] {
       return { items: [], nextCursor: null };
     },
     changes: async (_caller, { since }) => ({ changes: [], cursor: since ?? 'start' }),
+    rollback: async (caller, { key, ifVersion }) => {
+      const row = found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      expect(key, ifVersion);
+      return put(key, row.data, caller.actor);
+    },
+    batch: async (_caller, { operations }) => operations.map(() => ({ status: 'missing' })),
+    diff: async (_caller, { key, from = 1, to = 2 }) => {
+      found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      return { from, to, patch: [], delta: null };
+    },
   };
 }
 

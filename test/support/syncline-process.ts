@@ -30,6 +30,8 @@ export interface SynclineOptions {
   readonly databaseDoor?: (url: string) => Promise<string>;
   /** More of `context.yaml`, over what {@link startSyncline} writes; by top-level key. */
   readonly config?: JsonObject;
+  /** Another Redis than the tests' own. */
+  readonly redis?: { readonly url: string; readonly prefix: string };
 }
 
 export interface SynclineProcess {
@@ -85,12 +87,14 @@ export async function startSyncline(options: SynclineOptions = {}): Promise<Sync
     stringify({
       home,
       api: { port },
-      database: { url: databaseUrl, pool: { max: 8 } },
-      redis: { url: redis.url, prefix: redis.prefix },
-      temporal: { address: temporal.address, taskQueue: temporal.taskQueue },
-      connectors: { fileRoots: [folder], stdioAllow: [process.execPath] },
+      database: {
+        postgresql: { url: databaseUrl, pool: { max: 8 } },
+        redis: { url: redis.url, prefix: redis.prefix, ...options.redis },
+      },
+      temporal: { address: temporal.address, task_queue: temporal.taskQueue },
+      connectors: { file_roots: [folder], stdio_allow: [process.execPath] },
       // A hint may come late on a busy machine; these tests are not about how long a quiet link rests.
-      sync: { pulseMs: 1000, maxWatchedRestMs: 5000, maxPolledRestMs: 5000 },
+      sync: { pulse_ms: 1000, max_watched_rest_ms: 5000, max_polled_rest_ms: 5000 },
       ...options.config,
     }),
   );

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
+import { AppError } from '../../../domain/errors.ts';
 import { itemKey } from '../../../domain/item.ts';
 import { CALLER, createTestEngine, TENANT, type TestEngine } from '../../support/engine.ts';
 
@@ -71,13 +72,10 @@ describe('a run of more than one batch', () => {
     const raced = item(ITEMS - 1, 'of the hub');
     const key = itemKey('raced/', 'memory', raced.name);
     const { settleCreates } = engine.store.sync;
-    let isWritten = false;
+    const options = { kind: 'memory', ttl: null } as const;
+    let written: Promise<unknown> | null = null;
     engine.store.sync.settleCreates = async (...args) => {
-      if (!isWritten) {
-        isWritten = true;
-        const options = { kind: 'memory', ttl: null } as const;
-        await engine.store.contexts.store(CALLER, { key, data: raced, options });
-      }
+      await (written ??= engine.store.contexts.store(CALLER, { key, data: raced, options }));
       return settleCreates(...args);
     };
     const first = await engine.pass(link);
@@ -103,5 +101,40 @@ describe('a run of more than one batch', () => {
     expect({ status, applied: counters.applied }).toEqual({ status: 'settled', applied: ITEMS });
     expect(target.all().map(({ value }) => value)).toEqual(source.all().map(({ value }) => value));
     expect((await engine.pass(link)).counters.planned).toBe(0);
+  });
+
+  it('keeps two items that claim one key apart, on whichever pages they come', async () => {
+    const twins = createFakeRemote({ grade: 'A', ids: 'assigned', pageSize: 40 });
+    remotes.set('twins', twins);
+    for (let nth = 0; nth < 200; nth += 1) twins.put(item(nth));
+    for (let nth = 0; nth < 200; nth += 1) twins.putTwin(item(nth, 'its twin'));
+    const link = await engine.addLink('fake', { remote: 'twins' }, { scope: { prefix: 'twins/' } });
+    await engine.pass(link);
+    const [rows] = await engine.database.withTenant(TENANT, (tx) =>
+      tx.query('SELECT count(*)::int AS items FROM sync_items WHERE link_id = $1', [link.id]),
+    );
+    expect(rows).toEqual({ items: 400 });
+  });
+
+  it('misses what a first look that was cut short had shown, and creates it nowhere', async () => {
+    const remote = createFakeRemote({ grade: 'A', pageSize: 10 });
+    for (let nth = 0; nth < 30; nth += 1) remote.put(item(nth));
+    remotes.set('cut short', remote);
+    const scope = { prefix: 'cut/' };
+    const link = await engine.addLink('fake', { remote: 'cut short' }, { scope });
+    remote.hooks.beforeCall = ({ method, page }) => {
+      if (method === 'observe' && page?.endsWith(':20'))
+        throw new AppError('CONNECTOR_UNREACHABLE', 'It is out.');
+    };
+    expect(await engine.pass(link)).toMatchObject({ status: 'failed' });
+    remote.hooks.beforeCall = undefined;
+    remote.remove(item(3).name);
+    expect(await engine.drain(link)).toMatchObject({
+      status: 'settled',
+      counters: { applied: 29 },
+    });
+    expect(
+      await engine.store.contexts.get(CALLER, itemKey('cut/', 'memory', item(3).name)),
+    ).toBeNull();
   });
 });

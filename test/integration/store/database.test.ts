@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '../../../domain/errors.ts';
 import type { TenantId } from '../../../domain/ids.ts';
-import { createDatabase, type Transaction } from '../../../store/database.ts';
+import { createDatabase, type Database, type Transaction } from '../../../store/database.ts';
 import { CALLER, TENANT } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
 import { asKey, codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
@@ -139,4 +139,61 @@ describe('a Postgres that does not answer', () => {
       }
     },
   );
+});
+
+describe('settings of the pool', () => {
+  const jitOf = (database: Database) =>
+    database.withTenant(TENANT, (tx) => tx.query<{ jit: string }>('SHOW jit'));
+
+  it('short plans: the just-in-time compiler stays out of our transactions', async () => {
+    const database = createDatabase({
+      url: under.url,
+      poolMin: 0,
+      poolMax: 1,
+      hasShortPlans: true,
+    });
+    try {
+      expect(await jitOf(database)).toEqual([{ jit: 'off' }]);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('without pooling no connection outlives its transaction', async () => {
+    const open = async (isPooled: boolean): Promise<number> => {
+      const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 2, isPooled });
+      try {
+        await database.ping();
+        await database.withTenant(TENANT, (tx) => tx.query('SELECT 1'));
+        return database.pools()['primary']!.total;
+      } finally {
+        await database.close();
+      }
+    };
+    expect(await open(true)).toBe(1);
+    expect(await open(false)).toBe(0);
+  });
+
+  it('tells how many callers wait for a connection', async () => {
+    const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 1 });
+    try {
+      const waiting = await database.withTenant(TENANT, async (tx) => {
+        await tx.query('SELECT 1');
+        const others = [database.ping(), database.ping()];
+        const { primary } = database.pools();
+        return { others, primary };
+      });
+      expect(waiting.primary).toEqual({ total: 1, idle: 0, waiting: 2 });
+      await Promise.all(waiting.others);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('without a replica, reads that may be old are read from the primary', async () => {
+    const [row] = await under.database.withTenantRead(TENANT, { mayBeStale: true }, (tx) =>
+      tx.query<{ one: number }>('SELECT 1 AS one'),
+    );
+    expect(row).toEqual({ one: 1 });
+  });
 });

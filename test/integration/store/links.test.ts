@@ -46,6 +46,21 @@ describe('a link', () => {
     expect((await links().patch(CALLER, second.id, { name: 'taken' })).name).toBe('taken');
   });
 
+  it('takes its items, runs and ops with it when it is removed, and nobody else’s', async () => {
+    const [gone, kept] = [await linked.add(people(3)), await linked.add(people(3))];
+    for (const { sync } of [gone, kept]) await sync();
+    await links().remove(CALLER, gone.link.id);
+    for (const table of ['sync_items', 'sync_runs', 'sync_ops']) {
+      const rows = await linked.engine.database.withTenant(CALLER.tenant, (tx) =>
+        tx.query<{ id: string }>(
+          `SELECT DISTINCT link_id AS id FROM ${table} WHERE link_id = ANY($1::uuid[])`,
+          [[gone.link.id, kept.link.id]],
+        ),
+      );
+      expect(rows, table).toEqual([{ id: kept.link.id }]);
+    }
+  });
+
   it('leaves an audit row with each change, naming who did it', async () => {
     const link = await links().create(CALLER, newLink());
     await links().patch(CALLER, link.id, { intervalMs: 9_000 });

@@ -44,7 +44,7 @@ const age = (days: number) =>
 const allShown = () =>
   vi.waitFor(async () => {
     const hidden = await under.admin(
-      'SELECT 1 FROM changes WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1',
+      'SELECT 1 FROM changes WHERE xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1',
     );
     expect(hidden).toEqual([]);
   }, 20_000);
@@ -199,7 +199,7 @@ describe('bodies', () => {
       `SELECT table_name || '.' || column_name AS name FROM information_schema.columns
        WHERE table_schema = 'context_system' AND data_type = 'bytea' ORDER BY 1`,
     );
-    const notBodies = ['api_keys.hash', 'blobs.body', 'blobs.hash'];
+    const notBodies = ['api_keys.hash', 'blobs.body', 'blobs.hash', 'encryption_keys.wrapped'];
     const requests = ['idempotency_keys.fingerprint', 'idempotency_keys.slot'];
     const named = Object.entries(BLOB_REFERENCES).flatMap(([table, all]) =>
       all.map((column) => `${table}.${column}`),
@@ -308,6 +308,12 @@ describe('runs', () => {
       [ids[0], link.id, randomUUID()],
     );
     await under.admin(
+      `INSERT INTO sync_ops (tenant_id, run_id, seq, link_id, op_id, action, side, reason, key, kind, remote_id, hub_version, state)
+       SELECT tenant_id, id, 1, link_id, gen_random_uuid(), 'update', 'remote', 't', 'p/a', 'memory', 'a', 1, 'done'
+       FROM sync_runs WHERE id = ANY($1::uuid[])`,
+      [[ids[2], ids[4]]],
+    );
+    await under.admin(
       `UPDATE sync_links SET state = 'parked', guard = json_build_object('planId', $1::text) WHERE id = $2`,
       [ids[1], link.id],
     );
@@ -315,6 +321,8 @@ describe('runs', () => {
     expect(await collect()).toMatchObject({ runs: 2 });
     const kept = await under.admin<{ id: string }>('SELECT id FROM sync_runs ORDER BY started_at');
     expect(kept.map((row) => row.id)).toEqual([ids[0], ids[1], ids[4], ids[5]]);
+    const ops = await under.admin<{ id: string }>('SELECT run_id AS id FROM sync_ops');
+    expect(ops.map((row) => row.id).sort()).toEqual([ids[0], ids[4]].sort());
     expect(await under.store.metrics.links(null, 10)).toEqual(before);
     expect(before.perLink[0]?.runs).toEqual({ settled: 6 });
   });

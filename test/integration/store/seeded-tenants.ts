@@ -67,6 +67,11 @@ async function seedSyncRows(
       [conflictId, link.id, MINE, hash],
     );
     await tx.query(
+      `INSERT INTO encryption_keys (tenant_id, id, purpose, wrapped, master_id)
+       VALUES (current_setting('app.tenant'), $1, 'data', $2, 'seed')`,
+      [randomUUID(), hash],
+    );
+    await tx.query(
       `INSERT INTO feed_horizons (tenant_id, xid, seq) VALUES (current_setting('app.tenant'), '0', 0)`,
     );
   });

@@ -9,7 +9,7 @@ import type { Json } from '../../../domain/json.ts';
 import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import { migrate } from '../../../main/migrate.ts';
 import type { NewLink } from '../../../store/contract.ts';
-import { createStore, type FullStore } from '../../../store/create-store.ts';
+import { createStore, type FullStore, type StoreDeps } from '../../../store/create-store.ts';
 import { createDatabase, type Database } from '../../../store/database.ts';
 import { testDatabase } from '../../support/servers.ts';
 
@@ -35,7 +35,7 @@ export interface StoreUnderTest {
 }
 
 /** Opens it; call `close` in `afterAll`. */
-export async function openStore(): Promise<StoreUnderTest> {
+export async function openStore(more: Partial<StoreDeps> = {}): Promise<StoreUnderTest> {
   const where = await testDatabase();
   await migrate(where.url);
   const database = createDatabase({ url: where.url, poolMin: 0, poolMax: 24 });
@@ -47,6 +47,7 @@ export async function openStore(): Promise<StoreUnderTest> {
     newId: randomUUID,
     maxContextBytes: MAX_CONTEXT_BYTES,
     onCommitted: () => (commits += 1),
+    ...more,
   });
   return {
     store,
@@ -131,4 +132,4 @@ export async function untilShown(under: StoreUnderTest): Promise<void> {
 }
 
 const SELECT_HIDDEN = `
-SELECT 1 FROM changes WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1`;
+SELECT 1 FROM changes WHERE xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { overlapping } from '../../../activities/overlap.ts';
+import { inLanes, overlapping } from '../../../activities/overlap.ts';
 
 function gate(): { readonly promise: Promise<void>; open(): void } {
   let open = (): void => undefined;
@@ -75,5 +75,54 @@ describe('recording one batch while the next is prepared', () => {
     });
     await expect(work).rejects.toThrow('the remote is gone');
     expect(isRecorded).toBe(true);
+  });
+
+  it('has as many under way as it may, and no more', async () => {
+    const gates = [gate(), gate(), gate()];
+    const told: number[] = [];
+    const work = overlapping(async (overlap) => {
+      for (const [nth, { promise }] of gates.entries()) {
+        await overlap.start(() => {
+          told.push(nth);
+          return promise;
+        });
+      }
+    }, 2);
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(told).toEqual([0, 1]);
+    for (const { open } of gates) open();
+    await work;
+    expect(told).toEqual([0, 1, 2]);
+  });
+});
+
+describe('lanes', () => {
+  it('take step after step until one says that nothing is left, and end after all have ended', async () => {
+    const done: number[] = [];
+    let next = 0;
+    await inLanes(3, async () => {
+      const nth = (next += 1);
+      await Promise.resolve();
+      done.push(nth);
+      return { isLast: nth >= 10 };
+    });
+    expect(done.slice(0, 10).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(done).toHaveLength(next);
+  });
+
+  it('throw what a step threw, once the other has ended, and begin none after', async () => {
+    const under = gate();
+    let [begun, ended] = [0, 0];
+    const work = inLanes(2, async () => {
+      begun += 1;
+      if (begun === 1) throw new Error('fenced');
+      await under.promise;
+      ended += 1;
+      return { isLast: false };
+    });
+    under.open();
+    await expect(work).rejects.toThrow('fenced');
+    expect({ begun, ended }).toEqual({ begun: 2, ended: 1 });
   });
 });

@@ -9,14 +9,18 @@ const problem = (code: string, status: number, extra: object = {}): Response =>
   );
 
 /** A client whose server gives these answers in turn, and the requests it got. */
-function clientOf(answers: readonly (Response | Error)[], options: { timeoutMs?: number } = {}) {
-  const requests: { method: string; url: string; body: unknown }[] = [];
+function clientOf(
+  answers: readonly (Response | Error)[],
+  options: { timeoutMs?: number; retries?: number } = {},
+) {
+  const requests: { method: string; url: string; body: unknown; key: string | null }[] = [];
   const fake: typeof fetch = async (input, init) => {
     const answer = answers[requests.length];
     requests.push({
       method: init?.method ?? '',
       url: input instanceof Request ? input.url : input.toString(),
       body: init?.body,
+      key: new Headers(init?.headers).get('idempotency-key'),
     });
     if (answer instanceof Error) throw answer;
     if (answer) return answer;
@@ -38,15 +42,32 @@ async function errorOf(work: Promise<unknown>): Promise<SyncError> {
 }
 
 describe('the client', () => {
-  it('tries reads again after 503 and lost connections, writes never', async () => {
+  it('tries again after 503 and lost connections; a write with one Idempotency-Key', async () => {
     const reads = clientOf([problem('UNAVAILABLE', 503), new TypeError('x'), Response.json(null)]);
     expect(await reads.client.get('a/b')).toBeNull();
     expect(reads.requests.map((request) => request.url)).toEqual(
       Array.from({ length: 3 }, () => 'http://h/api/context/get/a%2Fb'),
     );
-    const writes = clientOf([problem('UNAVAILABLE', 503), Response.json({})]);
-    expect((await errorOf(writes.client.store('a', 1))).code).toBe('UNAVAILABLE');
-    expect(writes.requests).toHaveLength(1);
+    expect(reads.requests.map((request) => request.key)).toEqual([null, null, null]);
+    const writes = clientOf([problem('UNAVAILABLE', 503), new TypeError('x'), Response.json({})]);
+    await writes.client.store('a', 1);
+    const [first, ...rest] = writes.requests.map((request) => request.key);
+    expect(first).toMatch(/^[0-9a-f]{32}$/);
+    expect(rest).toEqual([first, first]);
+    const other = clientOf([Response.json({})]);
+    await other.client.store('a', 1);
+    expect(other.requests[0]?.key).not.toBe(first);
+  });
+
+  it('waits for a twin that is still at work, and gives up when asked for too much patience', async () => {
+    const twin = clientOf([problem('IDEMPOTENCY_IN_PROGRESS', 409), Response.json({ version: 1 })]);
+    expect(await twin.client.store('a', 1)).toEqual({ version: 1 });
+    const late = problem('RATE_LIMITED', 429);
+    late.headers.set('retry-after', '900');
+    const limited = clientOf([late]);
+    const error = await errorOf(limited.client.list());
+    expect([error.code, error.retryAfterMs]).toEqual(['RATE_LIMITED', 900_000]);
+    expect(limited.requests).toHaveLength(1);
   });
 
   it('gives null for a missing context, and errors with all the API said', async () => {
@@ -59,9 +80,9 @@ describe('the client', () => {
   });
 
   it('says when there is no answer in time, none at all, or a strange one', async () => {
-    const late = clientOf([], { timeoutMs: 5 });
+    const late = clientOf([], { timeoutMs: 5, retries: 0 });
     expect((await errorOf(late.client.store('a', 1))).code).toBe('TIMEOUT');
-    const gone = clientOf([new TypeError('fetch failed')]);
+    const gone = clientOf([new TypeError('fetch failed')], { retries: 0 });
     expect((await errorOf(gone.client.store('a', 1))).code).toBe('UNREACHABLE');
     const proxy = clientOf([new Response('<html>', { status: 500 })]);
     expect((await errorOf(proxy.client.store('a', 1))).code).toBe('BAD_ANSWER');

@@ -52,6 +52,10 @@ async function cli(
       startedWith = passed;
       return 7;
     },
+    runMain: async (name, passed) => {
+      startedWith = [name, ...passed];
+      return 1;
+    },
   });
   return { code, stdout, stderr, startedWith };
 }

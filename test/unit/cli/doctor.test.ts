@@ -70,6 +70,7 @@ async function cli(args: readonly string[], environment: Partial<Environment> = 
     environment: { url: api.url, apiKey: null, hasColor: false, ...environment },
     version: '9.9.9',
     runStart: async () => 0,
+    runMain: async () => 0,
   });
   return { code, stdout, stderr };
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '../../../domain/errors.ts';
 import { configDocs } from '../../../main/config-docs.ts';
 import { loadConfig } from '../../../main/config.ts';
+import { SETTINGS } from '../../../main/settings.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -55,7 +56,7 @@ describe('configuration', () => {
     );
     expect(Object.keys(faults).sort()).toEqual([
       'CONTEXT_API_PORT (api.port)',
-      'TEMPORAL_UI_URL (temporal.uiUrl)',
+      'TEMPORAL_UI_URL (temporal.ui_url)',
       'api.prot',
       'log.level',
     ]);
@@ -69,7 +70,7 @@ describe('configuration', () => {
 
   it('wants absolute folders for file connectors', () => {
     expect(faultsOf({ SYNCLINE_FILE_ROOTS: '/srv/a:relative' })).toEqual({
-      'connectors.fileRoots': 'relative must be an absolute path',
+      'connectors.file_roots': 'relative must be an absolute path',
     });
     expect(
       loadConfig({ SYNCLINE_FILE_ROOTS: '/srv/a:/srv/b/' }, file('')).connectors.fileRoots,
@@ -112,6 +113,64 @@ describe('configuration', () => {
   it('says which file cannot be read', () => {
     expect(() => loadConfig({}, join(folder, 'missing.yaml'))).toThrow(/missing\.yaml/);
     expect(() => loadConfig({}, file('api: [unclosed'))).toThrow(/given\.yaml/);
+  });
+
+  it('names settings in one way only: lower case words joined by underscores', () => {
+    for (const { path } of SETTINGS)
+      expect(path).toMatch(/^[a-z\d]+(_[a-z\d]+)*(\.[a-z\d]+(_[a-z\d]+)*)*$/);
+    expect(new Set(SETTINGS.map(({ path }) => path)).size).toBe(SETTINGS.length);
+  });
+
+  it('knows every key of the document it was made after', () => {
+    const config = loadConfig(
+      {},
+      file(`
+database:
+  postgresql: { pool: { max: 20, min: 2 } }
+  redis: { cache: { default_ttl: 3600 } }
+context:
+  storage: { default_ttl: 86400 }
+  versioning: { max_versions: 10 }
+  compression: { threshold: 1024 }
+security:
+  rate_limit: { max_requests: 1000, window_ms: 900000 }
+production:
+  caching: { aggressive: true, preload_hot_contexts: true, memory_cache_size: '512mb' }
+  performance: { connection_pooling: true, query_optimization: true, index_optimization: true }
+`),
+    );
+    expect(config.database).toMatchObject({ poolMin: 2, poolMax: 20, isPooled: true });
+    expect(config.context).toMatchObject({ defaultTtlS: 86_400, compressAbove: 1024 });
+    expect(config.retention.maxVersions).toBe(10);
+    expect(config.rateLimit).toEqual({ maxRequests: 1000, windowMs: 900_000 });
+  });
+
+  it('takes times and sizes with units, and for ever as null', () => {
+    const config = loadConfig(
+      { CONTEXT_RATE_LIMIT_WINDOW_MS: '15m' },
+      file(
+        'context: { storage: { default_ttl: null, max_bytes: 1mb } }\nretention: { horizon_ms: 30d, keep_deleted_ms: 6h }\n',
+      ),
+    );
+    expect(config.context).toMatchObject({ defaultTtlS: null, maxBytes: 1024 ** 2 });
+    expect(config.retention).toMatchObject({
+      horizonMs: 30 * 86_400_000,
+      keepDeletedMs: 6 * 3_600_000,
+    });
+    expect(config.rateLimit.windowMs).toBe(900_000);
+    expect(faultsOf({}, 'sync: { pulse_ms: 5 parsecs }')['sync.pulse_ms']).toContain('"6h"');
+  });
+
+  it('offers the setting that was meant, also when whole parts of its name are missing', () => {
+    const faults = faultsOf({}, 'redis: { url: x }\nsync: { pulseMs: 1 }\nqqqqqq: 1\n');
+    expect(faults['redis']).toContain('did you mean database.redis.url?');
+    expect(faults['sync.pulseMs']).toContain('did you mean sync.pulse_ms?');
+    expect(faults['qqqqqq']).toBe('is not a setting');
+  });
+
+  it('logs everything with DEBUG, whatever LOG_LEVEL says', () => {
+    expect(loadConfig({ LOG_LEVEL: 'warn' }, file('')).log.level).toBe('warn');
+    expect(loadConfig({ LOG_LEVEL: 'warn', DEBUG: 'true' }, file('')).log.level).toBe('debug');
   });
 
   it('is documented key by key in docs/configuration.md', () => {

@@ -32,6 +32,25 @@ function json(res: ServerResponse, status: number, body: unknown, headers = {}):
   res.writeHead(status, { 'content-type': 'application/json', ...headers });
   res.end(JSON.stringify(body));
 }
+/** Answers a batch of gets; what has no data is not there, what has no room was too much. */
+function answerGets(
+  req: IncomingMessage,
+  res: ServerResponse,
+  contextOf: (key: string, nth: number) => object | 'missing' | 'full',
+): void {
+  let text = '';
+  req.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  req.on('end', () => {
+    const { operations } = JSON.parse(text) as { operations: { op: 'get'; key: string }[] };
+    const results = operations.map(({ op, key }, nth) => {
+      const found = contextOf(key, nth);
+      if (found === 'missing') return { op, key, status: 404, ...problem('CONTEXT_NOT_FOUND') };
+      if (found === 'full') return { op, key, status: 413, ...problem('BATCH_TOO_LARGE') };
+      return { op, status: 200, ...found };
+    });
+    json(res, 200, { results });
+  });
+}
 const problem = (code: string) => ({ code, detail: `because of ${code}` });
 
 const warnings: string[] = [];
@@ -229,8 +248,10 @@ describe('a conversation with another hub', () => {
         const all = keys.map((key, nth) => ({ key, version: 1, cursor: `1.${nth + 1}` }));
         return json(res, 200, { changes: all.slice(Number(since.slice(2))), cursor: '1.40' });
       }
-      const key = decodeURIComponent(pathname.split('/').at(-1)!);
-      return json(res, 200, { ...row(key), data: large });
+      answerGets(req, res, (key, nth) =>
+        // As the real one: so much in one answer, and no more.
+        nth < 5 ? { ...row(key), size: large.length, data: large } : 'full',
+      );
     };
     for (const since of [null, '1.0']) {
       const seen: string[] = [];
@@ -257,7 +278,7 @@ describe('a conversation with another hub', () => {
         const isFirst = !req.url.includes('cursor=');
         const items = [row(isFirst ? 'p/a' : 'p/b')];
         json(res, 200, { items, nextCursor: isFirst ? 'next' : null });
-      } else json(res, 200, { ...row('p/a', 4), data: 1 });
+      } else answerGets(req, res, (key) => ({ ...row(key, 4), size: 1, data: 1 }));
     };
     const first = await connector.observe({ since: '3.3', page: null });
     expect(first).toMatchObject({ mode: 'scan', isComplete: false, cursor: null });
@@ -266,10 +287,42 @@ describe('a conversation with another hub', () => {
     expect([...first.entries, ...last.entries].map(({ remoteId }) => remoteId)).toEqual(['a', 'b']);
   });
 
+  it('asks for a hundred at once, leaves out what is gone, and goes on after what was too much', async () => {
+    const connector = await open();
+    const keys = Array.from({ length: 250 }, (_, nth) => `p/${String(nth).padStart(3, '0')}`);
+    const sizes: number[] = [];
+    answer = (req, res) => {
+      sizes.push(0);
+      answerGets(req, res, (key, nth) => {
+        sizes[sizes.length - 1]! += 1;
+        if (key === 'p/001') return 'missing';
+        return sizes.length === 2 && nth >= 30 ? 'full' : { ...row(key), size: 1, data: key };
+      });
+    };
+    const read = await connector.read(keys.map((key) => asRemoteId(key.slice(2))));
+    expect(sizes).toEqual([100, 100, 100, 20]);
+    expect(read).toHaveLength(250);
+    expect(read[1]).toEqual({ status: 'absent', remoteId: '001' });
+    const values = read.flatMap((entry) => (entry.status === 'present' ? [entry.value] : []));
+    expect(values).toEqual(keys.filter((key) => key !== 'p/001'));
+  });
+
+  it.each([
+    ['answers for other keys than were asked', []],
+    ['answers none at all', [{ status: 413, code: 'BATCH_TOO_LARGE', detail: 'x' }]],
+    ['cannot read one', [{ status: 500, code: 'INTERNAL', detail: 'x' }]],
+  ])('does not take it for an answer when the other side %s', async (_name, results) => {
+    const connector = await open();
+    answer = (_req, res) => json(res, 200, { results });
+    const work = connector.read([asRemoteId('a')]);
+    await expect(work).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE' });
+  });
+
   it('takes the last word of the feed, for its own keys only, and not what ran out', async () => {
     const connector = await open();
     answer = (req, res) => {
-      if (!req.url?.includes('/changes')) return json(res, 200, { ...row('p/a', 3), data: 3 });
+      if (!req.url?.includes('/changes'))
+        return answerGets(req, res, (key) => ({ ...row(key, 3), size: 1, data: 3 }));
       const changes = [
         { key: 'p/a', version: 2, deleted: true, reason: 'user', cursor: '4.5' },
         { key: 'p/a', version: 3, cursor: '4.5' },
@@ -285,7 +338,26 @@ describe('a conversation with another hub', () => {
       { status: 'present', remoteId: 'a', version: '3', value: 3 },
       { status: 'absent', remoteId: 'gone' },
     ]);
-    expect(asked.filter((one) => one.includes('/get/'))).toHaveLength(1);
+    expect(asked.filter((one) => one.includes('/batch'))).toHaveLength(1);
+  });
+
+  it('sets aside what the other hub keeps encrypted, listed, told or read, and passes nothing of it on', async () => {
+    const connector = await open();
+    const row = { key: 'p/x', version: 2, kind: 'json', updatedAt: '2026-11-01T00:00:00.000Z' };
+    const changes = [{ key: 'p/x', version: 2, cursor: '4.5' }];
+    answer = (req, res) => {
+      const context = { ...row, status: 200, size: 6, encrypted: true, data: 'hush' };
+      if (req.url?.includes('/batch')) return json(res, 200, { results: [context] });
+      if (req.url?.includes('/list')) return json(res, 200, { items: [row], nextCursor: null });
+      json(res, 200, { changes: req.url?.includes('now') ? [] : changes, cursor: '7.7' });
+    };
+    const listed = await connector.observe({ since: null, page: null });
+    const told = await connector.observe({ since: '6.6', page: null });
+    const read = await connector.read([asRemoteId('x')]);
+    for (const entries of [listed.entries, told.entries, read]) {
+      expect(entries).toMatchObject([{ status: 'faulty', remoteId: 'x', code: 'ITEM_ENCRYPTED' }]);
+      expect(JSON.stringify(entries)).not.toContain('hush');
+    }
   });
 
   it('does not read its own writes back, nor is it woken by them', async () => {
@@ -297,7 +369,7 @@ describe('a conversation with another hub', () => {
     };
     await connector.apply([create]);
     expect(body).toBe(
-      '{"key":"p/x","data":{"v":-0},"options":{"kind":"json","ttl":null,"ifVersion":0}}',
+      '{"key":"p/x","data":{"v":-0},"options":{"kind":"json","ttl":null,"encrypt":false,"ifVersion":0}}',
     );
     const changes = [{ key: 'p/x', version: 7, cursor: '4.5' }];
     let polls = 0;
@@ -315,7 +387,7 @@ describe('a conversation with another hub', () => {
     expect(seen.entries).toEqual([
       { status: 'present', remoteId: 'x', kind: 'json', version: '7' },
     ]);
-    expect(asked.some((one) => one.includes('/get/'))).toBe(false);
+    expect(asked.some((one) => one.includes('/batch'))).toBe(false);
     const hinted = vi.fn(() => polls);
     const stop = await connector.watch!(hinted);
     await vi.waitFor(() => expect(polls).toBe(4));

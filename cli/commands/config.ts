@@ -1,0 +1,29 @@
+/** `syncline config check|show`: the configuration a process started here would have. */
+import type { Command } from 'commander';
+import type { CliIo } from '../cli-context.ts';
+
+/** Adds the commands; the program that knows the settings runs in this terminal and answers. */
+export function addConfig(program: Command, io: CliIo, onExit: (code: number) => void): void {
+  const config = program.command('config').description('check and show the configuration');
+  const commands = [
+    ['check', 'say every fault of context.yaml and the environment at once; exits 0 or 1'],
+    ['show', 'print every setting, its value and where it comes from; secrets are masked'],
+  ] as const;
+  for (const [name, summary] of commands) {
+    const command = config
+      .command(name)
+      .description(summary)
+      .option('--config <file>', 'the file (default: context.yaml)')
+      .option('--json', 'print JSON')
+      .addHelpText('after', `\nExample:\n  $ syncline config ${name} --json`);
+    command.action(async () => {
+      const { json, config: file } = command.optsWithGlobals<{ json?: boolean; config?: string }>();
+      const args = [
+        name,
+        ...(json ? ['--json'] : []),
+        ...(file === undefined ? [] : ['--config', file]),
+      ];
+      onExit(await io.runMain('config-command', args));
+    });
+  }
+}

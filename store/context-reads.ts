@@ -1,0 +1,157 @@
+/** Reading contexts: one, a page, a history, the change feed. What expired is gone on every path. */
+import type { Clock } from '../domain/clock.ts';
+import type { Caller, Context } from '../domain/context.ts';
+import type { ContextKey } from '../domain/ids.ts';
+import type { Json } from '../domain/json.ts';
+import {
+  contextNotFound,
+  envelopeOf,
+  isExpired,
+  versionRowOf,
+  type VersionDbRow,
+} from './context-rows.ts';
+import type { ContextStore } from './contract.ts';
+import type { Bodies } from './crypto/bodies.ts';
+import type { Database, Transaction } from './database.ts';
+import { FEED_START, feedHead, readChanges, requireKept } from './feed.ts';
+import { pageOf, unpackCursor } from './paging.ts';
+import { CONTEXT_COLUMNS, type ContextRow } from './write-versions.ts';
+
+export type ContextReads = Pick<ContextStore, 'get' | 'list' | 'versions' | 'changes'>;
+
+export function createContextReads(deps: {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly bodies: Bodies;
+}): ContextReads {
+  const { database, clock, bodies } = deps;
+  const now = (): Date => new Date(clock.now());
+
+  return {
+    async get(caller, key, version) {
+      return database.withTenant(caller.tenant, async (tx) => {
+        const row = (await selectContexts(tx, [key])).get(key);
+        // What was deleted keeps its history.
+        if (!row || isExpired(row, now())) return null;
+        if (version === undefined && row.deleted) return null;
+        const [old] = version === undefined ? [row] : await selectVersions(tx, [{ key, version }]);
+        if (!old) return null;
+        const [context] = await contextsOf(tx, { caller, bodies }, [{ ...row, ...old }]);
+        return context!;
+      });
+    },
+
+    async list(caller, filter) {
+      const after = filter.cursor === undefined ? null : unpackCursor(filter.cursor, ['text'])[0];
+      const values = [
+        after,
+        filter.prefix ?? '',
+        filter.tag?.length ? filter.tag : null,
+        filter.sessionId ?? null,
+        filter.agentId ?? null,
+        filter.parent ?? null,
+        filter.source ?? null,
+        now(),
+        filter.limit + 1,
+      ];
+      const rows = await database.withTenantRead(caller.tenant, { mayBeStale: true }, (tx) =>
+        tx.query<ContextRow>(LIST_CONTEXTS, values),
+      );
+      return pageOf(rows, filter.limit, { item: envelopeOf, sortValues: (row) => [row.key] });
+    },
+
+    async versions(caller, { key, limit, cursor }) {
+      const below = cursor === undefined ? 2_147_483_647 : unpackCursor(cursor, ['integer'])[0];
+      const rows = await database.withTenantRead(
+        caller.tenant,
+        { mayBeStale: true },
+        async (tx) => {
+          const row = (await selectContexts(tx, [key])).get(key);
+          if (!row || isExpired(row, now())) throw contextNotFound(key);
+          return tx.query<VersionDbRow>(LIST_VERSIONS, [key, below, limit + 1]);
+        },
+      );
+      return pageOf(rows, limit, { item: versionRowOf, sortValues: (row) => [row.version] });
+    },
+
+    async changes(caller, { since, limit, prefix }) {
+      return database.withTenant(caller.tenant, async (tx) => {
+        if (since === 'now') return { changes: [], cursor: await feedHead(tx) };
+        const page = { since: since ?? FEED_START, limit, prefix: prefix ?? '' };
+        const read = await readChanges(tx, page);
+        if (since !== null) await requireKept(tx, since);
+        return read;
+      });
+    },
+  };
+}
+
+// One look-up per key, as in write-versions.ts.
+const SELECT_CONTEXTS = `
+SELECT c.* FROM (SELECT DISTINCT w COLLATE "C" AS key FROM unnest($1::text[]) AS w) w
+CROSS JOIN LATERAL (SELECT ${CONTEXT_COLUMNS} FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = w.key OFFSET 0) c`;
+
+/** Rows by key, whether deleted, expired or not; nothing is locked. */
+export async function selectContexts(
+  tx: Transaction,
+  keys: readonly ContextKey[],
+): Promise<Map<ContextKey, ContextRow>> {
+  if (keys.length === 0) return new Map();
+  const rows = await tx.query<ContextRow>(SELECT_CONTEXTS, [keys]);
+  return new Map(rows.map((row) => [row.key, row]));
+}
+
+const LIST_CONTEXTS = `
+SELECT ${CONTEXT_COLUMNS} FROM contexts
+WHERE tenant_id = current_setting('app.tenant')
+  AND ($1::text IS NULL OR key > $1 COLLATE "C")
+  AND key >= $2 COLLATE "C" AND starts_with(key, $2)
+  AND ($3::text[] IS NULL OR tags @> $3)
+  AND ($4::text IS NULL OR session_id = $4)
+  AND ($5::text IS NULL OR agent_id = $5)
+  AND ($6::text IS NULL OR parent_id = $6)
+  AND ($7::text IS NULL OR source = $7)
+  AND NOT deleted AND (expires_at IS NULL OR expires_at > $8)
+ORDER BY key LIMIT $9`;
+
+const LIST_VERSIONS = `
+SELECT version, encode(hash, 'hex') AS hash, change_type, reason, changed_by, changed_at, size
+FROM context_versions
+WHERE tenant_id = current_setting('app.tenant') AND key = $1 AND version < $2
+ORDER BY version DESC LIMIT $3`;
+
+const SELECT_VERSIONS = `
+SELECT v.* FROM unnest($1::text[], $2::int[]) AS w (key, version)
+CROSS JOIN LATERAL (
+  SELECT key, encode(hash, 'hex') AS hash, kind, source, parent_id, session_id, agent_id, tags,
+    metadata, encrypted, compressed, size, expires_at, version, changed_at AS updated_at,
+    changed_by AS updated_by
+  FROM context_versions
+  WHERE tenant_id = current_setting('app.tenant') AND key = w.key COLLATE "C"
+    AND version = w.version OFFSET 0) v`;
+
+/** A state of the history; what it lacks of a row, its context has. Hash null: it is a delete. */
+export type OldRow = Omit<ContextRow, 'created_at' | 'created_by' | 'deleted' | 'delete_reason'>;
+
+/** Those of these versions that are kept. */
+export async function selectVersions(
+  tx: Transaction,
+  wanted: readonly { readonly key: ContextKey; readonly version: number }[],
+): Promise<OldRow[]> {
+  const keys = wanted.map(({ key }) => key);
+  return tx.query<OldRow>(SELECT_VERSIONS, [keys, wanted.map(({ version }) => version)]);
+}
+
+/** The rows with their data, in order; null for a delete, which has none. */
+export async function contextsOf(
+  tx: Transaction,
+  { caller, bodies }: { readonly caller: Caller; readonly bodies: Bodies },
+  rows: readonly ContextRow[],
+): Promise<(Context | null)[]> {
+  const refs = rows.flatMap(({ key, hash, encrypted }) => (hash ? [{ key, hash, encrypted }] : []));
+  const values = await bodies.load(tx, caller.tenant, refs);
+  return rows.map((row) =>
+    row.hash === null ? null : { ...envelopeOf(row), data: values.get(row.hash) as Json },
+  );
+}

@@ -1,0 +1,202 @@
+/** Decides and writes what an import brings for some keys, in one transaction. See ./import.ts. */
+import type { Caller } from '../domain/context.ts';
+import { AppError } from '../domain/errors.ts';
+import { isLive } from './context-rows.ts';
+import type { Bodies } from './crypto/bodies.ts';
+import type { Transaction } from './database.ts';
+import type { Draft, DraftGroup, GroupOutcome, ImportFault, ImportMode } from './import.ts';
+import { loadAncestors, requireNoCycle } from './parents.ts';
+import {
+  lockContexts,
+  writeVersions,
+  type ContextRow,
+  type VersionWrite,
+} from './write-versions.ts';
+
+export interface GroupWriting {
+  readonly tx: Transaction;
+  readonly caller: Caller;
+  readonly mode: ImportMode;
+  readonly bodies: Bodies;
+  readonly at: Date;
+}
+
+/** A version that will be written, under this number. */
+interface Chosen {
+  readonly draft: Draft;
+  readonly version: number;
+}
+
+/** Writes what wins over what is there. Nothing of it depends on an earlier try. */
+export async function writeGroups(
+  on: GroupWriting,
+  groups: readonly DraftGroup[],
+): Promise<GroupOutcome> {
+  const rows = await lockContexts(
+    on.tx,
+    groups.map(({ key }) => key),
+  );
+  const states = new Map(rows);
+  const chosen: (readonly Chosen[])[] = [];
+  let skipped = 0;
+  for (const group of groups) {
+    const wins = choose(group, states.get(group.key) ?? null, on);
+    skipped += group.drafts.length - wins.length;
+    if (wins.length === 0) continue;
+    chosen.push(wins);
+    // The same key may come again, in a file put together from two.
+    states.set(group.key, rowOf(wins.at(-1)!));
+  }
+  const faults: ImportFault[] = [];
+  const sound = await withSoundParents(on, { chosen, rows, faults });
+  const writes: VersionWrite[] = [];
+  for (const wins of sound) writes.push(...(await writesOf(on, wins, faults)));
+  await writeVersions(on.tx, asHistory(writes), on.at);
+  return { imported: writes.length, skipped, faults };
+}
+
+/** Versions of a key that are to be written; none when the context stays as it is. */
+function choose(
+  group: DraftGroup,
+  row: ContextRow | null,
+  { mode, at }: GroupWriting,
+): readonly Chosen[] {
+  const last = group.drafts.at(-1)!;
+  const live = row !== null && isLive(row, at);
+  if (row !== null && !group.isContinued && !wins(last, row, { mode, live })) return [];
+  const current = row?.version ?? 0;
+  const fresh = group.drafts.filter(({ version }) => version > current);
+  if (fresh.length > 0) return fresh.map((draft) => ({ draft, version: draft.version }));
+  // Its number is taken: version numbers of a key never repeat.
+  const isThere = isSameState(last, row!) || (last.body === null && !live);
+  return isThere ? [] : [{ draft: last, version: current + 1 }];
+}
+
+function wins(
+  last: Draft,
+  row: ContextRow,
+  { mode, live }: { readonly mode: ImportMode; readonly live: boolean },
+): boolean {
+  if (mode === 'skip') return !live;
+  if (mode === 'overwrite') return true;
+  const newerMs = last.updatedAt.getTime() - row.updated_at.getTime();
+  return newerMs > 0 || (newerMs === 0 && last.version > row.version);
+}
+
+function isSameState({ body, hash, updatedAt, encrypted }: Draft, row: ContextRow): boolean {
+  if ((body === null) !== row.deleted) return false;
+  if (updatedAt.getTime() !== row.updated_at.getTime()) return false;
+  if (body === null) return true;
+  // The name of a sealed body says nothing about its content.
+  return encrypted ? row.encrypted && row.size === body.text.length : row.hash === hash;
+}
+
+/** What matters of the row once these are written, to those that follow in the same transaction. */
+function rowOf({ draft, version }: Chosen): ContextRow {
+  return {
+    ...factsOf(draft),
+    key: draft.key,
+    version,
+    hash: draft.hash,
+    encrypted: draft.encrypted,
+    compressed: draft.compressed ?? false,
+    size: draft.body?.text.length ?? 0,
+    created_at: draft.createdAt,
+    created_by: draft.createdBy,
+    updated_at: draft.updatedAt,
+    updated_by: draft.updatedBy,
+    deleted: draft.body === null,
+    delete_reason: draft.reason,
+  };
+}
+
+interface ParentCheck {
+  readonly chosen: readonly (readonly Chosen[])[];
+  readonly rows: ReadonlyMap<string, ContextRow>;
+  readonly faults: ImportFault[];
+}
+
+/** Leaves out keys that would be their own ancestors, and tells so. */
+async function withSoundParents(
+  { tx }: GroupWriting,
+  { chosen, rows, faults }: ParentCheck,
+): Promise<readonly (readonly Chosen[])[]> {
+  const isNew = ({ key, parentId }: Draft): boolean =>
+    parentId !== null && parentId !== rows.get(key)?.parent_id;
+  const parents = chosen.map((wins) => wins.at(-1)!.draft).filter(isNew);
+  if (parents.length === 0) return chosen;
+  const above = await loadAncestors(
+    tx,
+    parents.map(({ parentId }) => parentId!),
+  );
+  return chosen.filter((wins) => {
+    const { key, parentId } = wins.at(-1)!.draft;
+    try {
+      if (parentId !== null) requireNoCycle(key, parentId, (name) => above.get(name));
+      above.set(key, parentId);
+      return true;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      const { code, message: detail } = error;
+      for (const { draft } of wins) faults.push({ line: draft.line, code, detail });
+      return false;
+    }
+  });
+}
+
+async function writesOf(
+  { tx, caller, bodies }: GroupWriting,
+  wins: readonly Chosen[],
+  faults: ImportFault[],
+): Promise<VersionWrite[]> {
+  const writes: VersionWrite[] = [];
+  for (const { draft, version } of wins) {
+    const { key, encrypted: encrypt, line } = draft;
+    const place = { tenant: caller.tenant, key, encrypt };
+    try {
+      const body = draft.body && (await bodies.finish(tx, draft.body, place));
+      writes.push(writeOf(draft, version, body));
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'ENCRYPTION_NOT_CONFIGURED') throw error;
+      faults.push({ line, code: error.code, detail: error.message });
+    }
+  }
+  return writes;
+}
+
+function writeOf(draft: Draft, version: number, body: VersionWrite['body']): VersionWrite {
+  return {
+    key: draft.key,
+    previousVersion: version - 1,
+    body,
+    facts: factsOf(draft),
+    createdAt: draft.createdAt,
+    createdBy: draft.createdBy,
+    changeType: draft.changeType,
+    reason: draft.reason,
+    changedBy: draft.updatedBy,
+    changedAt: draft.updatedAt,
+    origin: null,
+  };
+}
+
+function factsOf(draft: Draft): VersionWrite['facts'] {
+  return {
+    kind: draft.kind,
+    source: draft.source,
+    parent_id: draft.parentId,
+    session_id: draft.sessionId,
+    agent_id: draft.agentId,
+    tags: [...draft.tags],
+    metadata: draft.metadata,
+    expires_at: draft.expiresAt,
+  };
+}
+
+/** Of several versions of a key the last one is what the context is; the others are its history. */
+function asHistory(writes: readonly VersionWrite[]): VersionWrite[] {
+  const last = new Map(writes.map((write) => [write.key, write]));
+  return writes.map((write) =>
+    last.get(write.key) === write ? write : { ...write, isLoser: true },
+  );
+}

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { ContextClient } from '../../client/index.ts';
+import { startRealApi, type RealApi } from '../support/real-api.ts';
+
+const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+let api: RealApi;
+let client: ContextClient;
+
+beforeAll(async () => {
+  api = await startRealApi();
+  client = new ContextClient({ url: api.url });
+});
+afterAll(async () => {
+  client.close();
+  await api.stop();
+});
+
+/** The command as a process, as a terminal has it. */
+function startWatch(...args: readonly string[]) {
+  const { PATH, HOME } = process.env;
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', CLI, 'context', 'watch', '--url', api.url, ...args],
+    { env: { PATH, HOME, SYNCLINE_URL: api.url }, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const said = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  return { child, said, ended };
+}
+
+describe('syncline context watch', () => {
+  it('prints changes as lines of JSON, and ends well with Ctrl-C', async () => {
+    const { cursor } = await client.changes({ since: 'now' });
+    const { child, said, ended } = startWatch('--prefix', 'watch/', '--json', '--since', cursor);
+    await client.store('watch/a', 1);
+    await client.store('elsewhere', 1);
+    await vi.waitFor(() => expect(said.out.split('\n')).toHaveLength(2), { timeout: 30_000 });
+    await client.delete('watch/a');
+    await vi.waitFor(() => expect(said.out.split('\n')).toHaveLength(3), { timeout: 30_000 });
+    const lines = said.out.trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { key: 'watch/a', version: 1, changeType: 'create' },
+      { key: 'watch/a', version: 2, deleted: true, reason: 'user' },
+    ]);
+    child.kill('SIGINT');
+    expect(await ended).toBe(0);
+    expect(said.err).toBe('');
+  }, 60_000);
+
+  it('takes one thing to watch and no more', async () => {
+    const { said, ended } = startWatch('a-key', '--tag', 'a-tag');
+    expect(await ended).toBe(2);
+    expect(said.err).toContain('one of them');
+  }, 30_000);
+});

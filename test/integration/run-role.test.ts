@@ -1,0 +1,82 @@
+/** The program that runs one role: what it reads, and what it says when it cannot start. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testDatabase, type TestDatabase } from '../support/servers.ts';
+
+const TSCONFIG = fileURLToPath(new URL('../../tsconfig.json', import.meta.url));
+const SOURCES = fileURLToPath(new URL('../../main/', import.meta.url));
+
+let folder: string;
+let database: TestDatabase;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'syncline-run-'));
+  database = await testDatabase();
+});
+afterAll(async () => {
+  await database.drop();
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs a program of `main/` in the folder, with only these variables. */
+function run(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
+  const { PATH, HOME } = process.env;
+  const child = spawn(
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), join(SOURCES, `${program}.ts`), ...args],
+    { cwd: folder, env: { PATH, HOME, TSX_TSCONFIG_PATH: TSCONFIG, ...env } },
+  );
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (text: Buffer) => (out += text.toString('utf8')));
+  child.stderr.on('data', (text: Buffer) => (err += text.toString('utf8')));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+describe('npm run setup:db', { timeout: 120_000 }, () => {
+  it('says what to set when no Postgres is named', async () => {
+    const { code, err } = await run('run', ['migrate']);
+    expect(code).toBe(1);
+    expect(err).toMatch(/error CONFIG_INVALID: no Postgres is named: set DATABASE_URL/);
+  });
+
+  it('makes the schema in the database that .env names, and again changes nothing', async () => {
+    writeFileSync(join(folder, '.env'), `DATABASE_URL=${database.url}\n`);
+    const first = await run('run', ['migrate']);
+    expect(first.code).toBe(0);
+    expect(first.err).toContain('CreateContextSystem');
+    const second = await run('run', ['migrate']);
+    expect(second.code).toBe(0);
+    expect(second.err).toContain('"done":[]');
+  });
+});
+
+describe('.env', () => {
+  it('sets what the environment does not, and the environment wins', async () => {
+    writeFileSync(join(folder, '.env'), 'CONTEXT_API_PORT=4001\nLOG_LEVEL=warn\n');
+    const { code, out } = await run('config-command', ['show', '--json'], { LOG_LEVEL: 'trace' });
+    expect(code).toBe(0);
+    const { settings } = JSON.parse(out) as { settings: { path: string; value: unknown }[] };
+    const valueOf = (path: string) => settings.find((each) => each.path === path)?.value;
+    expect(valueOf('api.port')).toBe(4001);
+    expect(valueOf('log.level')).toBe('trace');
+  });
+
+  it('a fault in it is told with the others', async () => {
+    writeFileSync(join(folder, '.env'), 'CONTEXT_API_PORT=many\nCONTEXT_AUTH=perhaps\n');
+    const { code, out } = await run('config-command', ['check']);
+    expect(code).toBe(1);
+    expect(out).toContain('CONTEXT_API_PORT (api.port)');
+    expect(out).toContain('CONTEXT_AUTH (auth.mode)');
+  });
+});
