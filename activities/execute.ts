@@ -17,7 +17,7 @@ import type { PassScope } from './pass-scope.ts';
 /** Most ops of one batch (03-sync, Temporal limits: ≤ 500 items). */
 const MAX_BATCH = 500;
 
-/** Most plain creates settled by one statement; they carry no bodies through this process. */
+/** Most plain creates settled by one statement; of bodies only beginnings are read, a few MiB at a time. */
 const MAX_CREATES = 1_000;
 
 /** Batches settled at once: the ops of a run are of items apart. */

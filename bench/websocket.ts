@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import { WebSocket } from 'ws';
 import { createChangeHub } from '../api/websocket/change-hub.ts';
 import type { Subscription } from '../api/websocket/subscription.ts';
+import { createTurns } from '../api/websocket/turns.ts';
 import { systemClock } from '../domain/clock.ts';
 import type { ContextKey, TenantId } from '../domain/ids.ts';
 import { migrate } from '../main/migrate.ts';
@@ -161,6 +162,7 @@ function open(
         return true;
       },
       calm: async () => undefined,
+      replays: createTurns(1),
     },
     onBehind: () => undefined,
     after: null,

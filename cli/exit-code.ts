@@ -37,6 +37,9 @@ function detailOf(error: SyncError, url: string): string {
   if (error.code === 'UNREACHABLE') {
     return `Syncline is not running at ${url}; start it with \`npm start\`.`;
   }
+  if (error.code === 'UNAUTHENTICATED') {
+    return `${error.message} Name one with --api-key or SYNCLINE_API_KEY.`;
+  }
   return error.code === 'INTERNAL'
     ? `${error.message} Request id: ${error.requestId}.`
     : error.message;

@@ -39,6 +39,7 @@ import {
   type KeyCalls,
   type TenantCalls,
 } from './admin-calls.ts';
+import { createClosing, type Closing } from './closing.ts';
 import { doctorCalls, type DoctorCalls } from './doctor-calls.ts';
 import { encryptionCalls, type EncryptionCalls } from './encryption-calls.ts';
 import { createEmitter, type Emitter, type Listener } from './emitter.ts';
@@ -122,6 +123,7 @@ export class ContextClient {
   readonly auditLog: AuditLogCalls;
   readonly transfer: TransferCalls;
   readonly #transport: Transport;
+  readonly #closing: Closing = createClosing();
   readonly #events: Emitter<ClientEvents> = createEmitter();
   readonly #live: LiveFeed;
 
@@ -137,8 +139,8 @@ export class ContextClient {
       random: options.random ?? Math.random,
       newKey: options.newKey ?? randomKey,
     };
-    this.#transport = createTransport(transport);
-    this.transfer = transferCalls(transport);
+    this.#transport = createTransport(transport, this.#closing);
+    this.transfer = transferCalls(transport, this.#closing);
     this.#live = createLiveFeed({
       url: this.url,
       apiKey: options.apiKey ?? null,
@@ -300,10 +302,10 @@ export class ContextClient {
     return this;
   }
 
-  /** Ends everything under way, subscriptions, too; later calls fail. */
+  /** Ends everything under way, subscriptions and transfers, too; later calls fail. */
   close(): void {
     this.#live.close();
-    this.#transport.close();
+    this.#closing.close();
   }
 
   #call<Answer>(method: string, path: string, options: CallOptions): Promise<Answer> {

@@ -6,6 +6,7 @@ export type { DoctorCalls } from './doctor-calls.ts';
 export type { AuditLogCalls, KeyCalls, OfTenant, TenantCalls } from './admin-calls.ts';
 export type { EncryptionCalls } from './encryption-calls.ts';
 export { JsonText, jsonText } from './json-text.ts';
+export { ENDING_CODES } from './live-connection.ts';
 export type { ClientEvents, ContextChange, ContextFilter, Subscription } from './live-feed.ts';
 export { getContext, storeContext, updateContext } from './quick.ts';
 export { SyncError } from './sync-error.ts';

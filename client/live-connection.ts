@@ -1,6 +1,6 @@
 /** One WebSocket to `/context-ws` that is opened again, with back-off, until it is not needed. */
 import type { OpenSocket, Socket } from './open-socket.ts';
-import { SyncError } from './sync-error.ts';
+import { SyncError, type ClientErrorCode } from './sync-error.ts';
 
 /** A message of the server; which members there are depends on its type. */
 export interface Message {
@@ -47,7 +47,12 @@ const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 10_000;
 /** A server that has said nothing for so long after a ping is gone. */
 const PING_MS = 20_000;
-const FINAL: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'ORIGIN_REFUSED']);
+/** Codes of the event `error` that end all subscriptions: trying again cannot help. */
+export const ENDING_CODES: ReadonlySet<ClientErrorCode> = new Set([
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'ORIGIN_REFUSED',
+]);
 
 /** A connection at rest. */
 export function createLiveConnection(options: LiveConnectionOptions): LiveConnection {
@@ -129,7 +134,7 @@ export function createLiveConnection(options: LiveConnectionOptions): LiveConnec
     }
     void explain(reason).then((error) => {
       if (state !== 'connecting' || socket !== null) return;
-      if (FINAL.has(error.code)) fail(error, true);
+      if (ENDING_CODES.has(error.code)) fail(error, true);
       else {
         onFailure(error, false);
         retry = setTimeout(connect, delayMs);

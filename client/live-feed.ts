@@ -1,9 +1,10 @@
 /**
  * Subscriptions over one WebSocket that comes back by itself. Each subscription remembers the
  * cursor of the last change it told, and goes on from there after a lost connection or a `resync`,
- * so that nothing is missed; what comes twice is told once.
+ * so that nothing is missed; what comes twice with the same fields is told once.
  */
 import type { Change, ContextEnvelope, Json } from '../api/contract.ts';
+import { closedError } from './closing.ts';
 import type { Emitter } from './emitter.ts';
 import {
   createLiveConnection,
@@ -30,7 +31,10 @@ export type ContextChange = Change &
   Partial<Omit<ContextEnvelope, keyof Change>> & { readonly data?: Json };
 
 export interface ClientEvents {
-  /** A context somebody subscribed to has changed. Told once, however many subscriptions it fits. */
+  /**
+   * A context somebody subscribed to has changed. Told once, however many subscriptions it fits; once
+   * more for each other list of `fields` among them.
+   */
   contextChange: ContextChange;
   /** A subscription or the connection has trouble. The client goes on trying where that may help. */
   error: SyncError;
@@ -58,6 +62,8 @@ export type LiveFeedOptions = Omit<LiveConnectionOptions, 'onOpen' | 'onMessage'
 
 /** A change that came in a replay may come live, too. */
 const REMEMBERED_CURSORS = 5000;
+/** The list of fields of a subscription without. */
+const NO_FIELDS = '';
 /** A subscription refused because the server is busy is tried again after this. */
 const AGAIN_MS = 1000;
 
@@ -120,14 +126,16 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
 
   function changed(message: Message): void {
     const change = message.payload as unknown as ContextChange;
-    let isWanted = false;
+    let fields: string | null = null;
     for (const id of message.subscriptions ?? []) {
       const each = byServer.get(id);
       if (!each) continue;
       each.cursor = change.cursor;
-      isWanted = true;
+      // The server sends one message for all with the same list of fields.
+      fields = each.filter.fields?.join() ?? NO_FIELDS;
     }
-    if (isWanted && told.isNew(change.cursor)) events.emit('contextChange', change);
+    if (fields === null || !told.isNew(change.cursor, fields)) return;
+    events.emit('contextChange', change);
   }
 
   function behind({ payload: { subscription = '', since } }: Message): void {
@@ -240,9 +248,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   };
 }
 
-const closedError = (): SyncError =>
-  new SyncError('The client is closed.', { code: 'UNREACHABLE', status: 0 });
-
 function isMeant(one: Wanted, of: Subscription | ContextFilter): boolean {
   if ('filter' in of) return one === of;
   const { key, prefix, sessionId, tag } = of;
@@ -255,14 +260,17 @@ function isMeant(one: Wanted, of: Subscription | ContextFilter): boolean {
   );
 }
 
-/** The last so many cursors. */
-function createRecent(limit: number): { isNew(cursor: string): boolean } {
-  const known = new Set<string>();
+/** What was told of the last so many cursors, by the list of fields it was told with. */
+function createRecent(limit: number): { isNew(cursor: string, fields: string): boolean } {
+  const known = new Map<string, Set<string>>();
   return {
-    isNew(cursor) {
-      if (known.has(cursor)) return false;
-      known.add(cursor);
-      const [oldest] = known;
+    isNew(cursor, fields) {
+      const lists = known.get(cursor);
+      // Told with fields, it has told all that it tells without.
+      if (lists && (fields === NO_FIELDS || lists.has(fields))) return false;
+      if (lists) lists.add(fields);
+      else known.set(cursor, new Set([fields]));
+      const [oldest] = known.keys();
       if (known.size > limit && oldest !== undefined) known.delete(oldest);
       return true;
     },

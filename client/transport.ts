@@ -3,6 +3,7 @@
  * happened, so each write carries an `Idempotency-Key`: sent again, it is answered as the first time.
  */
 import type { Problem } from '../api/contract.ts';
+import { closedError, type Closing } from './closing.ts';
 import { jsonText } from './json-text.ts';
 import { SyncError } from './sync-error.ts';
 
@@ -37,8 +38,6 @@ export interface CallOptions {
 export interface Transport {
   /** @throws SyncError */
   call<Answer>(method: string, path: string, options: CallOptions): Promise<Answer>;
-  /** Ends everything under way; later calls fail. */
-  close(): void;
 }
 
 const FIRST_RETRY_MS = 100;
@@ -47,15 +46,17 @@ const RETRIED_STATUS = new Set([429, 502, 503, 504]);
 /** Methods of calls that take an `Idempotency-Key`. */
 const KEYED: ReadonlySet<string> = new Set(['POST', 'PUT', 'DELETE']);
 
-/** A transport over `fetch`. */
-export function createTransport(options: TransportOptions): Transport {
-  const closing = createClosing();
+/** A transport over `fetch`; calls end with the client, and fail once it is closed. */
+export function createTransport(options: TransportOptions, closing: Closing): Transport {
   return {
     async call<Answer>(method: string, path: string, call: CallOptions): Promise<Answer> {
       const hasKey = !call.isRepeatable && call.isSecret !== true && KEYED.has(method);
       const key = hasKey ? options.newKey() : null;
       const tries = call.isRepeatable || hasKey ? options.retries + 1 : 1;
-      const what = { method, path, call, key, closing };
+      // Once: whoever changes the data meanwhile must not change what is sent again under the key.
+      const text = call.body === undefined ? undefined : jsonText(call.body);
+      const url = urlOf(options.url, path, call);
+      const what = { method, url, call, text, key, closing };
       for (let attempt = 1; ; attempt += 1) {
         const result = await attemptCall(options, what);
         if (!(result instanceof Retryable)) return result as Answer;
@@ -65,14 +66,15 @@ export function createTransport(options: TransportOptions): Transport {
         await pause(retryDelayMs(attempt, result.afterMs, options.random), closing);
       }
     },
-    close: () => closing.close(),
   };
 }
 
 interface Attempt {
   readonly method: string;
-  readonly path: string;
+  readonly url: string;
   readonly call: CallOptions;
+  /** The body, the same in every attempt. */
+  readonly text: string | undefined;
   /** The `Idempotency-Key`, the same in every attempt. */
   readonly key: string | null;
   readonly closing: Closing;
@@ -96,11 +98,11 @@ async function attemptCall(options: TransportOptions, attempt: Attempt): Promise
   const stay = closing.onClose(abort);
   const timer = setTimeout(abort, options.timeoutMs + (call.extraMs ?? 0));
   try {
-    if (closing.isClosed()) throw new SyncError('The client is closed.', NO_ANSWER);
-    const response = await options.fetch(urlOf(options.url, attempt), {
+    if (closing.isClosed()) throw closedError();
+    const response = await options.fetch(attempt.url, {
       method: attempt.method,
       headers: headersOf(options.apiKey, attempt),
-      ...(call.body === undefined ? {} : { body: jsonText(call.body) }),
+      ...(attempt.text === undefined ? {} : { body: attempt.text }),
       signal: controller.signal,
     });
     return await readAnswer(response, await response.text(), call);
@@ -115,7 +117,7 @@ async function attemptCall(options: TransportOptions, attempt: Attempt): Promise
 const NO_ANSWER = { code: 'UNREACHABLE', status: 0 } as const;
 
 function failure(error: unknown, isTimeout: boolean, options: TransportOptions): Retryable {
-  if (error instanceof SyncError || isBadInput(error)) throw error;
+  if (error instanceof SyncError) throw error;
   const { url, timeoutMs } = options;
   const facts = { ...NO_ANSWER, cause: error };
   return new Retryable(
@@ -126,11 +128,6 @@ function failure(error: unknown, isTimeout: boolean, options: TransportOptions):
         })
       : new SyncError(`${url} cannot be reached (${reasonOf(error)}).`, facts),
   );
-}
-
-// fetch also throws a TypeError for a lost connection, but then with a cause.
-function isBadInput(error: unknown): boolean {
-  return error instanceof TypeError && error.message.startsWith('JSON cannot hold');
 }
 
 function reasonOf(error: unknown): string {
@@ -179,7 +176,7 @@ function parse(text: string, response: Response): unknown {
   }
 }
 
-function urlOf(base: string, { path, call }: Attempt): string {
+function urlOf(base: string, path: string, call: CallOptions): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(call.query ?? {})) {
     const values = Array.isArray(value) ? (value as readonly string[]) : [value];
@@ -189,10 +186,10 @@ function urlOf(base: string, { path, call }: Attempt): string {
   return base.replace(/\/+$/, '') + path + (text === '' ? '' : `?${text}`);
 }
 
-function headersOf(apiKey: string | null, { call, key }: Attempt): Record<string, string> {
+function headersOf(apiKey: string | null, { text, key }: Attempt): Record<string, string> {
   return {
     accept: 'application/json',
-    ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(text === undefined ? {} : { 'content-type': 'application/json' }),
     ...(key === null ? {} : { 'idempotency-key': key }),
     ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
   };
@@ -214,28 +211,4 @@ function pause(ms: number, closing: Closing): Promise<void> {
       resolve();
     }
   });
-}
-
-/** That the client is closed. Not an `AbortSignal`: Node warns when many calls listen to one. */
-interface Closing {
-  isClosed(): boolean;
-  close(): void;
-  /** Calls back at the close; the answer takes that back. */
-  onClose(end: () => void): () => void;
-}
-
-function createClosing(): Closing {
-  const open = new Set<() => void>();
-  let isClosed = false;
-  return {
-    isClosed: () => isClosed,
-    close() {
-      isClosed = true;
-      for (const end of [...open]) end();
-    },
-    onClose(end) {
-      open.add(end);
-      return () => void open.delete(end);
-    },
-  };
 }

@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -69,6 +70,8 @@ export async function ensureBuilt(root) {
       copyAssets(root, sources, draft);
       await bundleWorkflows(draft);
       await bundleClient(draft);
+      // npx marks it once, when it first runs the command; a later build must not take that away.
+      chmodSync(join(draft, 'cli', 'main.js'), 0o755);
       writeFileSync(join(draft, '.syncline-stamp'), wanted);
       rmSync(join(root, 'dist'), { recursive: true, force: true });
       renameSync(draft, join(root, 'dist'));

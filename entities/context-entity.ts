@@ -9,6 +9,7 @@ import type { JsonObject } from '../domain/json.ts';
 @Check('contexts_check', 'deleted = (hash IS NULL)')
 @Index('contexts_agent', { synchronize: false })
 @Index('contexts_expiry', { synchronize: false })
+@Index('contexts_long_key', { synchronize: false })
 @Index('contexts_parent', { synchronize: false })
 @Index('contexts_session', { synchronize: false })
 @Index('contexts_tags', { synchronize: false })

@@ -12,16 +12,18 @@ import { startSyncWorker, type PassListener } from './sync-worker.ts';
 
 export const QUEUES_PATH = '/admin/queues';
 
-/** Starts every role. The API comes last: it is there when everything behind it is. */
+/** Starts every role. Nobody waits for a Redis or a Temporal that is out, the API least of all. */
 export async function startAllInOne(
   services: Services,
   lifecycle: Lifecycle,
   onPass?: PassListener,
 ): Promise<{ url: string }> {
-  await startSyncWorker(services, lifecycle, onPass);
   const maintenance = await startJobWorker(services, lifecycle);
   const { queueBoard: hasBoard } = services.config.features;
-  return startApi(services, lifecycle, hasBoard ? [[QUEUES_PATH, queueBoard(maintenance)]] : []);
+  const board = hasBoard ? [[QUEUES_PATH, queueBoard(maintenance)] as const] : [];
+  const api = await startApi(services, lifecycle, board);
+  await startSyncWorker(services, lifecycle, onPass);
+  return api;
 }
 
 function queueBoard({ queue }: Maintenance): Router {

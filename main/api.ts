@@ -35,6 +35,10 @@ export async function startApi(
   await requireLoopback(config);
   const bell = createChangeBell(services);
   const settleBell = createSettleBell(services);
+  lifecycle.add({
+    name: 'bells',
+    stop: async () => [bell, settleBell].forEach((each) => each.stop()),
+  });
   const deps: ApiDeps = {
     store,
     connectors: catalogOf(services),

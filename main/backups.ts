@@ -9,11 +9,16 @@ import { queueConnection, queuePrefix } from './redis.ts';
 import type { Services } from './services.ts';
 import { VERSION } from './version.ts';
 
-/** Starts the schedule. */
+/** Starts the schedule; without `BACKUP_DIRECTORY` nothing is started. */
 export async function startBackups(
   { config, redisUrl, log, metrics }: Pick<Services, 'config' | 'redisUrl' | 'log' | 'metrics'>,
   lifecycle: Lifecycle,
 ): Promise<void> {
+  const { directory } = config.backup;
+  if (directory === null) {
+    log.info({}, 'no backups are made by this process: BACKUP_DIRECTORY is not set');
+    return;
+  }
   const url = config.database.url!.reveal();
   const queues = queueConnection(redisUrl);
   lifecycle.add({ name: 'backup connection', stop: async () => queues.close() });
@@ -32,9 +37,9 @@ export async function startBackups(
     },
     log,
   });
+  if (schedule === null) return;
   measureQueue(metrics, schedule.queue);
-  const { directory } = config.backup;
-  if (directory !== null) measureBackups(metrics, () => newestIn(directory));
+  measureBackups(metrics, () => newestIn(directory));
   lifecycle.add({
     name: 'backups',
     stop: () => {

@@ -1,5 +1,5 @@
 /** Bells for long polls: somebody committed, or settled, something, here or in another process. */
-import { connectRedis } from './redis.ts';
+import { listenToRedis } from './redis-listener.ts';
 import { channelOf, settledChannelOf, type Services } from './services.ts';
 
 const POLL_MS = 1_000;
@@ -7,6 +7,9 @@ const POLL_MS = 1_000;
 export interface Bell {
   /** Resolves at the next ring, after `timeoutMs` (at most a second: the net), or when aborted. */
   wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Whether it hears of other processes now. */
+  isListening(): boolean;
+  stop(): void;
 }
 
 /** Rings when a change was committed. */
@@ -25,11 +28,13 @@ function createBell({ redisUrl, log }: Services, told: Set<() => void>, channel:
     for (const resume of [...waiting]) resume();
   };
   told.add(ring);
-  const subscriber = connectRedis(redisUrl, { lazyConnect: true });
-  subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
-  subscriber.on('message', ring);
-  subscriber.subscribe(channel).catch(() => undefined);
+  const listener = listenToRedis({ url: redisUrl, channel, onMessage: ring, log });
   return {
+    isListening: () => listener.isListening(),
+    stop() {
+      told.delete(ring);
+      listener.stop();
+    },
     wait: (timeoutMs, signal) =>
       new Promise((resolve) => {
         const resume = (): void => {

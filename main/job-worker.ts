@@ -1,12 +1,12 @@
 /** Role `job-worker`: the outbox relay and BullMQ's maintenance. */
-import { messageOf } from '../domain/errors.ts';
 import { createConflictWatcher } from '../workers/conflict-watcher.ts';
 import { startMaintenance, type Maintenance } from '../workers/maintenance.ts';
 import { startRelay } from '../workers/relay.ts';
 import { measureQueue } from './metrics/server-gauges.ts';
 import { startBackups } from './backups.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { connectRedis, queueConnection, queuePrefix } from './redis.ts';
+import { queueConnection, queuePrefix } from './redis.ts';
+import { listenToRedis } from './redis-listener.ts';
 import { channelOf, type Services } from './services.ts';
 
 /** Starts the relay and the queues. Answers the maintenance side, for the queue board. */
@@ -43,19 +43,17 @@ export async function startJobWorker(
     log,
   });
   committed.add(relay.nudge);
-  const subscriber = connectRedis(redisUrl);
-  subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
-  subscriber.on('message', relay.nudge);
-  subscriber
-    .subscribe(channelOf(config))
-    .catch((error: unknown) =>
-      log.warn({ error: messageOf(error) }, 'announcements are not heard; the relay polls'),
-    );
+  const listener = listenToRedis({
+    url: redisUrl,
+    channel: channelOf(config),
+    onMessage: relay.nudge,
+    log,
+  });
   lifecycle.add({
     name: 'relay',
     async stop() {
       committed.delete(relay.nudge);
-      subscriber.disconnect();
+      listener.stop();
       await relay.stop();
     },
   });

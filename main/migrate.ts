@@ -16,6 +16,7 @@ import { SearchContexts1763740000003 } from '../migrations/1763740000003-search-
 import { KeysAndTenants1763740000004 } from '../migrations/1763740000004-keys-and-tenants.ts';
 import { PositionFeed1763740000005 } from '../migrations/1763740000005-position-feed.ts';
 import { LightenSync1763740000006 } from '../migrations/1763740000006-lighten-sync.ts';
+import { FitLongNames1763740000007 } from '../migrations/1763740000007-fit-long-names.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
 export const MIGRATION_LOCK = 7_316_229;
@@ -34,6 +35,7 @@ export const MIGRATIONS = [
   KeysAndTenants1763740000004,
   PositionFeed1763740000005,
   LightenSync1763740000006,
+  FitLongNames1763740000007,
 ];
 
 /**

@@ -1,6 +1,6 @@
 /** What every role is made of: store, connectors, Temporal client, Redis, in one place, wired once. */
 import { randomBytes } from 'node:crypto';
-import { Client, Connection } from '@temporalio/client';
+import { Client, type Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { v7 as newId } from 'uuid';
 import {
@@ -27,6 +27,7 @@ import { createLinkSecrets } from './link-secrets.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { measureStore } from './metrics/server-gauges.ts';
 import { connectRedis, type RedisConnection } from './redis.ts';
+import { openTemporal } from './temporal-connection.ts';
 import { VERSION } from './version.ts';
 
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -62,7 +63,10 @@ function encryptionOf({ encryption }: Config): EncryptionDeps | null {
   return masters && { masters, randomBytes, isDefault: enabled };
 }
 
-/** Connects to everything. @throws AppError CONFIG_INVALID, UNAVAILABLE */
+/**
+ * Wires everything. Connections are made when they are first needed, so a process starts whatever is
+ * out. @throws AppError CONFIG_INVALID
+ */
 export async function createServices(
   config: Config,
   log: Logger,
@@ -70,7 +74,9 @@ export async function createServices(
 ): Promise<Services> {
   const databaseUrl = needed(config.database.url?.reveal(), 'DATABASE_URL');
   const redisUrl = needed(config.redis.url?.reveal(), 'REDIS_URL');
-  const temporal = await connectTemporal(config);
+  // No write needs Temporal, so a process starts without it; health tells that it is out.
+  const temporalAddress = needed(config.temporal.address, 'TEMPORAL_ADDRESS');
+  const temporal = openTemporal(temporalAddress, config.temporal.apiKey?.reveal());
   const redis = createRedis(redisUrl, log);
   const metrics = createMetrics({ version: VERSION, role, alerts: config.alerts });
   const readUrl = config.database.readUrl?.reveal();
@@ -110,6 +116,8 @@ export async function createServices(
     encryption: encryptionOf(config),
     onCommitted: announce,
     onSettled: announceSettled,
+    onSweepFailed: (tenant, error) =>
+      log.warn({ tenant, error: messageOf(error) }, 'contexts could not be expired'),
   });
   measureStore(metrics, {
     pools: () => database.pools(),
@@ -125,7 +133,10 @@ export async function createServices(
     maxOpen: config.connectors.maxOpen,
     idleMs: config.connectors.idleMs,
   });
-  const client = new Client({ connection: temporal, namespace: config.temporal.namespace });
+  const client = new Client({
+    connection: temporal.connection,
+    namespace: config.temporal.namespace,
+  });
   return {
     config,
     log,
@@ -134,7 +145,7 @@ export async function createServices(
     pool,
     redis,
     metrics,
-    temporal,
+    temporal: temporal.connection,
     client,
     redisUrl,
     wake: createLinkWaker(client, config.temporal.taskQueue),
@@ -162,20 +173,6 @@ export function settledChannelOf(config: Config): string {
 export function permissionsOf(config: Config) {
   const { fileRoots, stdioAllow, remoteHosts } = config.connectors;
   return { fileRoots, stdioCommands: stdioAllow, remoteHosts };
-}
-
-async function connectTemporal(config: Config): Promise<Connection> {
-  const address = needed(config.temporal.address, 'TEMPORAL_ADDRESS');
-  const apiKey = config.temporal.apiKey?.reveal();
-  try {
-    return await Connection.connect({ address, ...(apiKey ? { apiKey, tls: true } : {}) });
-  } catch (error) {
-    throw new AppError(
-      'UNAVAILABLE',
-      `Temporal does not answer at ${address}: ${messageOf(error)}`,
-      { cause: error },
-    );
-  }
 }
 
 function createRedis(url: string, log: Logger): RedisConnection {

@@ -166,7 +166,7 @@ export const SETTINGS = [
       .nullable(),
     fallback: null,
     about:
-      'A streaming replica for reads that may be a little old: list, search, versions, analytics, export. The primary answers when it is down or too far behind.',
+      'A streaming replica for reads that may be a little old: list, versions, analytics. The primary answers when it is down or too far behind.',
     isSecret: true,
   },
   {

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
+import { lookAround } from '../dev/look-around.ts';
 import { startStack, type Stack } from '../dev/stack.ts';
 import { messageOf, toAppError } from '../domain/errors.ts';
 import type { Link } from '../domain/link.ts';
@@ -111,6 +112,7 @@ async function run(options: Options, around: Surroundings): Promise<number | nul
   const { stack, config } = await bringUp(withDemo(given, demo), around);
   await timed(terminal, 'Schema is up to date', () => migrate(config.database.url!.reveal()));
   const log = fileLog(config);
+  await tellOfSilentServers(config, terminal);
   const services = await createServices(config, log);
   lifecycle.add({ name: 'connections', stop: () => services.close() });
   const role = await timed(terminal, 'API, sync worker and job worker are up', () =>
@@ -179,6 +181,20 @@ async function bringUp(
         : config.temporal,
     },
   };
+}
+
+/** What is out is waited for, for as long as it takes; said, that does not look stuck. */
+async function tellOfSilentServers(config: Config, terminal: Terminal): Promise<void> {
+  const servers = {
+    postgres: null,
+    redis: config.redis.url?.reveal() ?? null,
+    temporal: config.temporal.address,
+  };
+  const { servers: seen } = await lookAround({ home: config.home, apiUrl: '', servers });
+  for (const { server, host, port, isReachable } of seen) {
+    if (isReachable || server === 'postgres') continue;
+    terminal.problem(`${server}: nothing answers at ${host}:${port}; what needs it waits`);
+  }
 }
 
 /** Links the sample (the first time), waits until both sides agree, and shows them. */

@@ -13,12 +13,15 @@ import { systemClock } from '../domain/clock.ts';
 import { messageOf } from '../domain/errors.ts';
 import { startRemoteWatcher, type RemoteWatcher } from '../workers/watch-remotes.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { keepTrying } from './keep-trying.ts';
 import { isBuilt, packageRoot } from './package-root.ts';
 import { ensurePulse } from './pulse-schedule.ts';
 import type { Services } from './services.ts';
 
 const SHUTDOWN_GRACE = '20 seconds';
 const STOP_DEADLINE_MS = 25_000;
+/** Between two attempts to reach a Temporal that is out. */
+const RETRY_MS = 3_000;
 /** How long a task waits for the worker that has the workflow cached, which may be dead. */
 const STICKY_TIMEOUT = '2 seconds';
 
@@ -27,7 +30,10 @@ const QUICK_TASKS = 10;
 
 export type PassListener = (pass: PassToken, outcome: PassOutcome) => void;
 
-/** Starts a sync worker. `onPass` hears of every pass that did or wanted something. */
+/**
+ * Starts a sync worker. While Temporal is out it keeps trying, and says so; whoever started it goes
+ * on. `onPass` hears of every pass that did or wanted something.
+ */
 export async function startSyncWorker(
   services: Services,
   lifecycle: Lifecycle,
@@ -60,36 +66,13 @@ export async function startSyncWorker(
     clock: systemClock,
   });
   installRuntime(services);
-  await ensureAttributes(services);
-  const connection = await NativeConnection.connect(nativeOptions(services));
-  const worker = await Worker.create({
-    connection,
-    namespace: config.temporal.namespace,
-    taskQueue: config.temporal.taskQueue,
-    ...workflowSource(),
-    activities: { ...activities, ...conflictActivities },
-    maxCachedWorkflows: config.temporal.maxCachedWorkflows,
-    // A small pass is a local activity inside its workflow's task, a large one goes step by step.
-    maxConcurrentLocalActivityExecutions: config.sync.maxLivePerProcess,
-    maxConcurrentActivityTaskExecutions: config.sync.maxLivePerProcess,
-    maxConcurrentWorkflowTaskExecutions: config.sync.maxLivePerProcess + QUICK_TASKS,
-    shutdownGraceTime: SHUTDOWN_GRACE,
-    stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
+  const sync = keepTrying({
+    start: () => runWorker(services, { ...activities, ...conflictActivities }),
+    log,
+    everyMs: RETRY_MS,
   });
-  const running = worker.run();
-  running.catch((error: unknown) =>
-    log.error({ error: messageOf(error) }, 'the Temporal worker broke'),
-  );
-  lifecycle.add({
-    name: 'sync worker',
-    deadlineMs: STOP_DEADLINE_MS,
-    async stop() {
-      worker.shutdown();
-      await running.catch(() => undefined);
-      await connection.close();
-    },
-  });
-  await ensurePulse(services);
+  lifecycle.add({ name: 'sync worker', deadlineMs: STOP_DEADLINE_MS, stop: () => sync.stop() });
+  await sync.first;
   const watcher = startRemoteWatcher({
     sweeps: store.sweeps,
     linkOf: async (ref) => (await store.sync.linkOfPass(ref))?.link ?? null,
@@ -101,6 +84,47 @@ export async function startSyncWorker(
   watching.current = watcher;
   committed.add(refreshOnLinkChange(watcher.refresh));
   lifecycle.add({ name: 'watchers', stop: () => watcher.stop() });
+}
+
+/** Runs Temporal's worker. @throws where Temporal does not answer, or does not know the namespace */
+async function runWorker(
+  services: Services,
+  activities: NonNullable<WorkerOptions['activities']>,
+): Promise<{ stop(): Promise<void> }> {
+  const { config, log } = services;
+  const connection = await NativeConnection.connect(nativeOptions(services));
+  try {
+    await ensureAttributes(services);
+    await ensurePulse(services);
+    const worker = await Worker.create({
+      connection,
+      namespace: config.temporal.namespace,
+      taskQueue: config.temporal.taskQueue,
+      ...workflowSource(),
+      activities,
+      maxCachedWorkflows: config.temporal.maxCachedWorkflows,
+      // A small pass is a local activity inside its workflow's task, a large one goes step by step.
+      maxConcurrentLocalActivityExecutions: config.sync.maxLivePerProcess,
+      maxConcurrentActivityTaskExecutions: config.sync.maxLivePerProcess,
+      maxConcurrentWorkflowTaskExecutions: config.sync.maxLivePerProcess + QUICK_TASKS,
+      shutdownGraceTime: SHUTDOWN_GRACE,
+      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
+    });
+    const running = worker.run();
+    running.catch((error: unknown) =>
+      log.error({ error: messageOf(error) }, 'the Temporal worker broke'),
+    );
+    return {
+      async stop() {
+        worker.shutdown();
+        await running.catch(() => undefined);
+        await connection.close();
+      },
+    };
+  } catch (error) {
+    await connection.close().catch(() => undefined);
+    throw error;
+  }
 }
 
 function paceOf({ sync }: Services['config']): Partial<PulsePace> {

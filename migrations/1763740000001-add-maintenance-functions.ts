@@ -36,7 +36,8 @@ const REMEMBER = `
   role_before text := current_setting('role');
   tenant_before text := coalesce(current_setting('app.tenant', true), '');`;
 
-// What a delete through the API leaves behind, in one statement. A context that is being written right
+// What a delete through the API leaves behind, in one statement. A context whose version numbers are used
+// up cannot be deleted; it is read as expired all the same. A context that is being written right
 // now is passed over: the writer may give it more time, and the next sweep looks again. The search
 // index is a table of a later migration; nobody calls this before all have run.
 const CLEANUP = `
@@ -49,6 +50,7 @@ BEGIN
   FOREACH one IN ARRAY tenants_meant() LOOP${ENTER}
     WITH due AS (
       SELECT * FROM contexts c WHERE c.tenant_id = one AND c.expires_at <= at AND NOT c.deleted
+        AND c.version < 2147483647
       ORDER BY c.expires_at, c.key LIMIT max_rows - expired FOR UPDATE SKIP LOCKED
     ), versions AS (
       INSERT INTO context_versions (tenant_id, key, version, change_type, reason, changed_by,

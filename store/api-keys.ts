@@ -105,6 +105,11 @@ const RETIRE_EXPIRED = `
 UPDATE api_keys SET revoked_at = expires_at
 WHERE ${MINE} AND name = $1 AND revoked_at IS NULL AND expires_at <= now()`;
 
+// Deleted, not revoked: the configuration may name it again some day. What somebody revoked stays, so
+// that it opens nothing then.
+const FORGET_OTHERS = `
+DELETE FROM api_keys WHERE ${MINE} AND configured AND revoked_at IS NULL AND hash <> $1`;
+
 type Row = {
   [Name in keyof ApiKeyRow]: Name extends `${string}At` ? Date | null : ApiKeyRow[Name];
 };
@@ -138,10 +143,7 @@ export function createApiKeys(database: Database): ApiKeys {
     ensureConfigured: (key, owner) =>
       database.withTenant(owner.tenant, async (tx) => {
         await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_KEY_LOCK]);
-        // Deleted, not revoked: the configuration may name it again some day.
-        await tx.query(`DELETE FROM api_keys WHERE ${MINE} AND configured AND hash <> $1`, [
-          digest(key),
-        ]);
+        await tx.query(FORGET_OTHERS, [digest(key)]);
         await tx.query(`${INSERT} ON CONFLICT (hash) DO NOTHING`, valuesOf(key, owner, true));
         const [row] = await tx.query<{ isLive: boolean }>(
           `UPDATE api_keys SET configured = true WHERE ${MINE} AND hash = $1

@@ -4,6 +4,7 @@
  */
 import { AppError } from '../domain/errors.ts';
 import type { ContextKey } from '../domain/ids.ts';
+import { canonicalJson } from '../domain/json.ts';
 import { envelopeOf } from './context-rows.ts';
 import {
   beginWriting,
@@ -14,8 +15,9 @@ import {
 } from './context-writing.ts';
 import type { BatchOperation, BatchOutcome } from './contract.ts';
 import type { DraftBody } from './crypto/bodies.ts';
+import type { ContextRow } from './write-versions.ts';
 
-/** Bytes of stored data one batch may read, to answer or to build on; the first read may be larger. */
+/** Bytes of stored data and metadata one batch may read, to answer or to build on; the first may be larger. */
 export const MAX_BATCH_READ_BYTES = 32 * 1024 * 1024;
 
 /** Bodies of the operations that carry whole ones, by index; the error where one cannot be. */
@@ -55,7 +57,7 @@ export async function runBatch(deps: WritingDeps, batch: Batch): Promise<BatchOu
       const outcome =
         operation.op === 'get'
           ? await readOne(writing, operation, spend)
-          : await writeOne(writing, operation, drafts[index]!);
+          : await writeOne(writing, operation, { draft: drafts[index]!, spend });
       outcomes.push(outcome);
     } catch (error) {
       const failure = asFailure(error);
@@ -108,7 +110,7 @@ async function readOne(
 ): Promise<BatchOutcome> {
   const row = version === undefined ? writing.live(key) : await writing.oldRow(key, version);
   if (!row) return { status: 'missing' };
-  spend(row.size);
+  spend(row.size + metadataBytes(row));
   return {
     status: 'found',
     context: { ...envelopeOf(row), data: await writing.valueOf(row) },
@@ -118,17 +120,26 @@ async function readOne(
 async function writeOne(
   writing: Writing,
   operation: Exclude<BatchOperation, { op: 'get' }>,
-  draft: DraftBody | AppError | null,
+  { draft, spend }: { readonly draft: DraftBody | AppError | null; readonly spend: Spend },
 ): Promise<BatchOutcome> {
   if (draft instanceof AppError) throw draft;
   switch (operation.op) {
     case 'store':
       return { status: 'stored', ...(await writing.store(operation, draft!)) };
     case 'update':
+      // It comes back with the answer, whatever the update itself brings.
+      if (operation.options.metadata === undefined)
+        spend(metadataBytes(writing.live(operation.key)));
       return { status: 'updated', envelope: await writing.update(operation, draft) };
     case 'delete':
       return { status: 'deleted', version: writing.delete(operation).version };
   }
+}
+
+function metadataBytes(row: Pick<ContextRow, 'metadata'> | null): number {
+  return row === null || Object.keys(row.metadata).length === 0
+    ? 0
+    : Buffer.byteLength(canonicalJson(row.metadata));
 }
 
 type Spend = (bytes: number) => void;

@@ -54,8 +54,10 @@ export function createContextReads(deps: {
         now(),
         filter.limit + 1,
       ];
+      const isRelated = [filter.sessionId, filter.agentId, filter.parent].some(Boolean);
+      const sql = isRelated ? LIST_RELATED : LIST_CONTEXTS;
       const rows = await database.withTenantRead(caller.tenant, { mayBeStale: true }, (tx) =>
-        tx.query<ContextRow>(LIST_CONTEXTS, values),
+        tx.query<ContextRow>(sql, values),
       );
       return pageOf(rows, filter.limit, { item: envelopeOf, sortValues: (row) => [row.key] });
     },
@@ -102,7 +104,7 @@ export async function selectContexts(
   return new Map(rows.map((row) => [row.key, row]));
 }
 
-const LIST_CONTEXTS = `
+const listContexts = (more = ''): string => `
 SELECT ${CONTEXT_COLUMNS} FROM contexts
 WHERE tenant_id = current_setting('app.tenant')
   AND ($1::text IS NULL OR key > $1 COLLATE "C")
@@ -112,7 +114,16 @@ WHERE tenant_id = current_setting('app.tenant')
   AND ($5::text IS NULL OR agent_id = $5)
   AND ($6::text IS NULL OR parent_id = $6)
   AND ($7::text IS NULL OR source = $7)
-  AND NOT deleted AND (expires_at IS NULL OR expires_at > $8)
+  AND NOT deleted AND (expires_at IS NULL OR expires_at > $8)${more}
+ORDER BY key LIMIT $9`;
+
+const LIST_CONTEXTS = listContexts();
+
+// The indexes by session, agent and parent hold no keys above 512 bytes; those have their own.
+const LIST_RELATED = `
+(${listContexts(' AND octet_length(key) <= 512')})
+UNION ALL
+(${listContexts(' AND octet_length(key) > 512')})
 ORDER BY key LIMIT $9`;
 
 const LIST_VERSIONS = `

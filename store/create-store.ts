@@ -1,6 +1,6 @@
 /** Puts the store together over one database. */
 import type { Clock } from '../domain/clock.ts';
-import type { IdSource } from '../domain/ids.ts';
+import type { IdSource, TenantId } from '../domain/ids.ts';
 import { createAnalytics } from './analytics.ts';
 import { createApiKeys } from './api-keys.ts';
 import { createAuditLog } from './audit.ts';
@@ -49,6 +49,8 @@ export interface StoreDeps {
   readonly onCommitted: () => void;
   /** Called when passes have decided about items: whoever waits for a write looks. Must not throw. */
   readonly onSettled?: () => void;
+  /** Told of a tenant whose contexts could not be expired. Must not throw. */
+  readonly onSweepFailed?: ((tenant: TenantId, error: unknown) => void) | undefined;
 }
 
 export interface EncryptionDeps {

@@ -139,7 +139,7 @@ export function createExporter(deps: {
     async export(caller, query, sink) {
       if (underWay >= MAX_AT_ONCE) {
         const detail = `${MAX_AT_ONCE} exports are under way already; ask again when one has ended`;
-        throw new AppError('UNAVAILABLE', detail, { retryable: true });
+        throw new AppError('RATE_LIMITED', detail, { extra: { retryAfterMs: 1_000 } });
       }
       underWay += 1;
       try {

@@ -1,6 +1,7 @@
 /** Decides and writes what an import brings for some keys, in one transaction. See ./import.ts. */
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
+import type { ContextKey } from '../domain/ids.ts';
 import { isLive } from './context-rows.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Transaction } from './database.ts';
@@ -116,32 +117,77 @@ interface ParentCheck {
   readonly faults: ImportFault[];
 }
 
-/** Leaves out keys that would be their own ancestors, and tells so. */
+const draftOf = (wins: readonly Chosen[]): Draft => wins.at(-1)!.draft;
+
+/**
+ * Leaves out keys that would be their own ancestors, and tells so. Judged by how all will stand in the
+ * end, so that the order of the lines does not matter; where one is left out, its key keeps its parent.
+ */
 async function withSoundParents(
   { tx }: GroupWriting,
   { chosen, rows, faults }: ParentCheck,
 ): Promise<readonly (readonly Chosen[])[]> {
+  const parentNow = (key: string): string | null | undefined => rows.get(key)?.parent_id;
   const isNew = ({ key, parentId }: Draft): boolean =>
-    parentId !== null && parentId !== rows.get(key)?.parent_id;
-  const parents = chosen.map((wins) => wins.at(-1)!.draft).filter(isNew);
-  if (parents.length === 0) return chosen;
-  const above = await loadAncestors(
+    parentId !== null && parentId !== parentNow(key);
+  const drafts = chosen.map(draftOf);
+  if (!drafts.some(isNew)) return chosen;
+  const concerned = drafts.flatMap(({ key, parentId }) => [parentId, parentNow(key) ?? null]);
+  const loaded = await loadAncestors(
     tx,
-    parents.map(({ parentId }) => parentId!),
+    concerned.filter((parent) => parent !== null),
   );
-  return chosen.filter((wins) => {
-    const { key, parentId } = wins.at(-1)!.draft;
-    try {
-      if (parentId !== null) requireNoCycle(key, parentId, (name) => above.get(name));
-      above.set(key, parentId);
-      return true;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      const { code, message: detail } = error;
-      for (const { draft } of wins) faults.push({ line: draft.line, code, detail });
-      return false;
+  const sound = new Set(chosen);
+  const picture = new Map([...loaded, ...drafts.map((draft) => placeOf(draft))]);
+  const refuse = (wins: readonly Chosen[], { code, message: detail }: AppError): void => {
+    for (const { draft } of wins) faults.push({ line: draft.line, code, detail });
+    sound.delete(wins);
+    // The same key may have come before, in a file put together from two.
+    const { key } = draftOf(wins);
+    const before = [...sound].map(draftOf).findLast((draft) => draft.key === key);
+    const parent = before ? before.parentId : parentNow(key);
+    if (parent === undefined) picture.delete(key);
+    else picture.set(key, parent);
+  };
+  // What a refusal brings back may close a cycle with what was found sound before it. Those on a cycle
+  // go first: whoever is only below one is sound without it.
+  const sweep = (isSuspect: (key: string, picture: Picture) => boolean): boolean => {
+    const before = sound.size;
+    for (const wins of sound) {
+      const { key, parentId } = draftOf(wins);
+      const isMeant = isNew(draftOf(wins)) && picture.get(key) === parentId;
+      const error = isMeant && isSuspect(key, picture) ? cycleOf(key, parentId!, picture) : null;
+      if (error) refuse(wins, error);
     }
-  });
+    return sound.size < before;
+  };
+  while (sweep(isOnCycle) || sweep(() => true));
+  return chosen.filter((wins) => sound.has(wins));
+}
+
+const placeOf = ({ key, parentId }: Draft): [string, string | null] => [key, parentId];
+
+type Picture = ReadonlyMap<string, string | null>;
+
+function isOnCycle(key: string, picture: Picture): boolean {
+  const seen = new Set<string>();
+  let at = picture.get(key) ?? null;
+  while (at !== null && at !== key && !seen.has(at)) {
+    seen.add(at);
+    at = picture.get(at) ?? null;
+  }
+  return at === key;
+}
+
+/** What is wrong with a parent; null: nothing. */
+function cycleOf(key: ContextKey, parent: string, picture: Picture): AppError | null {
+  try {
+    requireNoCycle(key, parent, (name) => picture.get(name));
+    return null;
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
 }
 
 async function writesOf(

@@ -1,7 +1,8 @@
 /**
  * Tenants: made, listed, removed. A removal is marked first, so that no key of the tenant opens
  * anything; then its rows go, table by table, in bounded batches; its own row goes last. Cut short at
- * any moment, the next call goes on.
+ * any moment, the next call goes on. A tenant is made the same way round: marked, rid of what a former
+ * one left behind, and only then let in. Rows go only while the mark is there: see {@link GUARD}.
  */
 import type { Clock } from '../domain/clock.ts';
 import type { Caller } from '../domain/context.ts';
@@ -61,7 +62,7 @@ ORDER BY id COLLATE "C" LIMIT $2`;
 
 const MARK = `
 UPDATE tenants SET removing_at = coalesce(removing_at, now()) WHERE id = $1
-RETURNING name, removing_at = now() AS "isFirst"`;
+RETURNING name, removing_at = now() AS "isFirst", removing_at::text AS mark`;
 
 // Every table with rows of tenants, those that refer to others first: a cascade would delete more
 // than a batch. Read from the catalogue, so that a table added later is not forgotten.
@@ -94,6 +95,21 @@ const hasSome = (table: string): string =>
 const FORGET = `
 DELETE FROM tenants WHERE id = $1 AND removing_at <= now() - $2::float8 * interval '1 millisecond'
 RETURNING 1`;
+
+const CREATE = `
+INSERT INTO tenants (id, name, removing_at) VALUES ($1, $2, now()) RETURNING removing_at::text AS mark`;
+
+const UNMARK = `
+UPDATE tenants SET removing_at = NULL WHERE id = $1 AND removing_at = $2::timestamptz RETURNING ${COLUMNS}`;
+
+const GIVE_UP = 'DELETE FROM tenants WHERE id = $1 AND removing_at = $2::timestamptz';
+
+// Under this lock rows are deleted, a batch at a time, and marks taken away. So whoever has seen a mark
+// and deletes does not delete what is written once the mark is gone.
+const LOCK = `SELECT pg_advisory_xact_lock(hashtextextended('rows of tenant ' || $1::text, 0))`;
+
+/** After the lock: whether the tenant is there and not marked; then none of its rows may go. */
+const GUARD = 'SELECT 1 FROM tenants WHERE id = $1 AND removing_at IS NULL';
 
 /** What a tenant may hold and still count as empty. */
 const NO_DATA = new Set([
@@ -129,20 +145,36 @@ export function createTenants({
       return false;
     });
 
-  /** Deletes rows until none is left or the time is over. */
-  async function drain(id: TenantId, untilMs: number, batch: number): Promise<TenantRemoval> {
+  /** Deletes rows until none is left, the time is over, or the tenant is let in again. */
+  async function drain(
+    id: TenantId,
+    { untilMs, batch, isMeant }: Draining,
+  ): Promise<TenantRemoval> {
     let rows = 0;
     for (const { name } of await database.withTenant(id, tables)) {
-      let gone: number;
+      if (!isMeant(name)) continue;
+      let gone: number | null;
       do {
         if (clock.now() > untilMs) return { removed: false, rows };
-        const once = (tx: Transaction): Promise<{ gone: number }[]> =>
-          tx.query(deleteSome(name), [batch]);
-        gone = (await database.withTenant(id, once))[0]!.gone;
+        gone = await database.withTenant(id, (tx) => deleteBatch(tx, id, { name, batch }));
+        if (gone === null) return { removed: false, rows };
         rows += gone;
       } while (gone === batch);
     }
     return { removed: true, rows };
+  }
+
+  const hasData = (id: TenantId): Promise<boolean> => holds(id, (table) => !NO_DATA.has(table));
+
+  /** Rids a tenant that is being made of what a former one left, and lets it in. */
+  async function letIn(caller: Caller, { id, name, mark }: Made): Promise<Tenant> {
+    // A request that outlived the removal of a former tenant may have left a row behind.
+    const untilMs = clock.now() + LEFTOVERS_MS;
+    const { removed } = await drain(id, { untilMs, batch: BATCH, isMeant: () => true });
+    const act = { action: 'tenant.create', target: id, detail: { name } };
+    const row = removed ? await unmark(database, caller, { id, mark, act }) : null;
+    if (row) return tenantOf(row);
+    throw new AppError('TENANT_NOT_EMPTY', `rows of a former ${id} are being removed`);
   }
 
   return {
@@ -153,52 +185,106 @@ export function createTenants({
     },
 
     async create(caller, { id, name }) {
-      if (await isThere(database, id)) throw taken(id);
-      // A request that outlived the removal of a former tenant may have left a row behind.
-      const { removed } = await drain(id, clock.now() + LEFTOVERS_MS, BATCH);
-      if (!removed)
-        throw new AppError('TENANT_NOT_EMPTY', `rows of a former ${id} are being removed`);
-      return database
-        .withSystem(async (tx) => {
-          const sql = `INSERT INTO tenants (id, name) VALUES ($1, $2) RETURNING ${COLUMNS}`;
-          const [row] = await tx.query<Row>(sql, [id, name]);
-          const act = { action: 'tenant.create', target: id, detail: { name } };
-          await recordAudit(tx, caller, act);
-          return tenantOf(row!);
-        })
+      // The row first: of several who make it at once one gets it, and nobody else deletes anything.
+      const [row] = await database
+        .withSystem((tx) => tx.query<{ mark: string }>(CREATE, [id, name]))
         .catch((error: unknown) => {
           throw sqlStateOf(error) === '23505' ? taken(id) : error;
         });
+      const { mark } = row!;
+      try {
+        return await letIn(caller, { id, name, mark });
+      } catch (error) {
+        await database.withSystem((tx) => tx.query(GIVE_UP, [id, mark]));
+        throw error;
+      }
     },
 
     async remove(caller, id, { force, forMs, batch = BATCH }) {
       if (id === DEFAULT_TENANT)
         throw new AppError('VALIDATION', 'the tenant `default` cannot be removed');
       const untilMs = clock.now() + forMs;
+      const isMeant = (table: string): boolean => force || NO_DATA.has(table);
       if (!(await isThere(database, id))) {
         // A request that outlived a removal (a long import, say) may have left rows behind.
-        const left = await drain(id, untilMs, batch);
+        const left = await drain(id, { untilMs, batch, isMeant: () => true });
         if (left.rows === 0) throw notFound(id);
         return left;
       }
-      if (!force) await refuseData(database, id, () => holds(id, (table) => !NO_DATA.has(table)));
-      const isFirst = await database.withSystem((tx) => mark(tx, caller, id));
-      const { removed, rows } = await drain(id, untilMs, batch);
+      if (!force && (await hasData(id))) throw notEmpty(id);
+      const { isFirst, mark } = await database.withSystem((tx) => markRemoval(tx, caller, id));
+      // Whoever was let in before the mark may have written since.
+      if (!force && (await hasData(id))) {
+        const act = { action: 'tenant.kept', target: id };
+        if (isFirst) await unmark(database, caller, { id, mark, act });
+        throw notEmpty(id);
+      }
+      const { removed, rows } = await drain(id, { untilMs, batch, isMeant });
+      if (!removed || (!force && (await hasData(id)))) return { removed: false, rows };
       // What was let in before the mark may still write: look once more when all that has ended.
       const graceMs = isFirst && rows === 0 ? 0 : GRACE_MS;
-      return { removed: removed && (await forget(database, caller, { id, graceMs })), rows };
+      return { removed: await forget(database, caller, { id, graceMs }), rows };
     },
   };
 }
 
-/** Marks it. Answers whether it was not marked before. @throws AppError TENANT_NOT_FOUND */
-async function mark(tx: Transaction, caller: Caller, id: TenantId): Promise<boolean> {
-  const [row] = await tx.query<{ name: string; isFirst: boolean }>(MARK, [id]);
+interface Draining {
+  /** Time of the clock at which it stops. */
+  readonly untilMs: number;
+  readonly batch: number;
+  /** Whether rows of this table may go. */
+  readonly isMeant: (table: string) => boolean;
+}
+
+interface Made {
+  readonly id: TenantId;
+  readonly name: string;
+  /** Its `removing_at`, to the microsecond. */
+  readonly mark: string;
+}
+
+/** Deletes up to `batch` rows of a table; null: the tenant is let in, none of its rows may go. */
+async function deleteBatch(
+  tx: Transaction,
+  id: TenantId,
+  { name, batch }: { readonly name: string; readonly batch: number },
+): Promise<number | null> {
+  await tx.query(LOCK, [id]);
+  if ((await tx.query(GUARD, [id])).length > 0) return null;
+  const [row] = await tx.query<{ gone: number }>(deleteSome(name), [batch]);
+  return row!.gone;
+}
+
+/** Takes a mark away, when it still is this one; null: it is not. */
+async function unmark(
+  database: Database,
+  caller: Caller,
+  { id, mark, act }: Pick<Made, 'id' | 'mark'> & { readonly act: Act },
+): Promise<Row | null> {
+  return database.withSystem(async (tx) => {
+    await tx.query(LOCK, [id]);
+    const [row] = await tx.query<Row>(UNMARK, [id, mark]);
+    if (row) await recordAudit(tx, caller, act);
+    return row ?? null;
+  });
+}
+
+type Act = Parameters<typeof recordAudit>[2];
+
+interface Mark {
+  /** Whether it was not marked before. */
+  readonly isFirst: boolean;
+  readonly mark: string;
+}
+
+/** Marks it as going, unless it is. @throws AppError TENANT_NOT_FOUND */
+async function markRemoval(tx: Transaction, caller: Caller, id: TenantId): Promise<Mark> {
+  const [row] = await tx.query<Mark & { name: string }>(MARK, [id]);
   if (!row) throw notFound(id);
-  const { name, isFirst } = row;
-  if (isFirst)
+  const { name, ...mark } = row;
+  if (mark.isFirst)
     await recordAudit(tx, caller, { action: 'tenant.remove', target: id, detail: { name } });
-  return isFirst;
+  return mark;
 }
 
 /** Deletes the tenant's own row; false: not yet, or something of it has come back in between. */
@@ -219,20 +305,9 @@ async function forget(
   }
 }
 
-/** @throws AppError TENANT_NOT_EMPTY; a removal that has begun may go on */
-async function refuseData(
-  database: Database,
-  id: TenantId,
-  hasData: () => Promise<boolean>,
-): Promise<void> {
-  const [row] = await database.withSystem((tx) =>
-    tx.query<{ isMarked: boolean }>(
-      'SELECT removing_at IS NOT NULL AS "isMarked" FROM tenants WHERE id = $1',
-      [id],
-    ),
-  );
-  if (row?.isMarked || !(await hasData())) return;
-  throw new AppError('TENANT_NOT_EMPTY', `the tenant ${id} holds data; \`force\` removes it too`);
+function notEmpty(id: TenantId): AppError {
+  const detail = `the tenant ${id} holds data; \`force\` removes it too`;
+  return new AppError('TENANT_NOT_EMPTY', detail);
 }
 
 async function isThere(database: Database, id: TenantId): Promise<boolean> {

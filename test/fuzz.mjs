@@ -52,6 +52,8 @@ try {
     'run',
     `${syncline.url}/api/context/openapi.json`,
     ...['--url', syncline.url, '--checks', CHECKS.join(','), '--continue-on-failure'],
+    // It knows no way to write NDJSON.
+    ...['--exclude-path', '/api/context/import'],
     ...['--max-examples', '50', '--seed', '1', '--max-time', '240', '--no-color'],
     ...process.argv.slice(2),
   ];

@@ -3,6 +3,7 @@
  * sweeps must not wait for it. A lost Redis loses nothing: the files say when the next one is due.
  */
 import { Queue, Worker, type ConnectionOptions } from 'bullmq';
+import { deadline, keepScheduled } from './keep-scheduled.ts';
 import { makeBackup, type ScheduledBackups } from './make-backup.ts';
 
 const BACKUP_QUEUE = 'syncline-backup';
@@ -16,36 +17,45 @@ export interface BackupScheduleDeps {
   /** Redis key prefix; apart per installation and per test. */
   readonly prefix: string;
   readonly backups: ScheduledBackups;
+  /** How often somebody looks whether the schedule is still in Redis, ms. */
+  readonly lookEveryMs?: number;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
 }
 
-/** Starts the worker and its scheduler; without a directory it only takes an old scheduler away. */
+export interface BackupSchedule {
+  readonly queue: Queue;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the worker and its scheduler. Null without a directory: then another process may have one,
+ * so the scheduler they would share is neither set nor taken away.
+ */
 export async function startBackupSchedule(
   deps: BackupScheduleDeps,
-): Promise<{ readonly queue: Queue; stop(): Promise<void> }> {
-  const { connection, prefix, backups, log } = deps;
+): Promise<BackupSchedule | null> {
+  const { connection, prefix, backups, log, lookEveryMs = LOOK_EVERY_MS } = deps;
+  if (backups.directory === null) return null;
   const queue = new Queue(BACKUP_QUEUE, {
     connection,
     prefix,
     defaultJobOptions: { removeOnComplete: { count: 20 }, removeOnFail: { count: 50 } },
   });
   queue.on('error', (error) => log.warn({ error: error.message }, 'backup queue'));
-  if (backups.directory === null) {
-    await queue.removeJobScheduler(JOB);
-    return { queue, stop: () => queue.close() };
-  }
   const worker = new Worker(BACKUP_QUEUE, () => run(deps), { connection, prefix });
   worker.on('error', (error) => log.warn({ error: error.message }, 'backup worker'));
   worker.on('failed', (_job, error) => log.warn({ error: error.message }, 'a backup failed'));
-  await queue.upsertJobScheduler(JOB, { every: LOOK_EVERY_MS }, { name: JOB, data: {} });
+  const kept = keepScheduled(queue, { everyMs: { [JOB]: LOOK_EVERY_MS }, log, lookEveryMs });
+  await kept.started;
   return {
     queue,
     async stop() {
+      kept.stop();
       await Promise.race([worker.close(), deadline(CLOSE_DEADLINE_MS)]);
-      await queue.close();
+      await Promise.race([queue.close(), deadline(CLOSE_DEADLINE_MS)]);
     },
   };
 }
@@ -54,8 +64,4 @@ async function run({ backups, log }: BackupScheduleDeps): Promise<unknown> {
   const outcome = await makeBackup(backups);
   if (outcome.status === 'made') log.info({ ...outcome }, 'a backup was made');
   return outcome;
-}
-
-function deadline(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -17,6 +17,7 @@ import type { ConflictWatcher } from './conflict-watcher.ts';
 import { JOBS, JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from './contract.ts';
 import { expireContexts } from './expire-contexts.ts';
 import { forgetAnswers } from './forget-answers.ts';
+import { deadline, keepScheduled } from './keep-scheduled.ts';
 import { reEncrypt } from './re-encrypt.ts';
 import { mendSearch } from './mend-search.ts';
 import { requestAudits } from './request-audits.ts';
@@ -48,7 +49,7 @@ export interface Maintenance {
   stop(): Promise<void>;
 }
 
-/** Starts the worker and upserts the schedulers. @throws when Redis does not answer at first */
+/** Starts the worker and sets the schedulers; while Redis is out they wait for it, nobody else does. */
 export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenance> {
   const { connection, prefix, log } = deps;
   const queue = new Queue(MAINTENANCE_QUEUE, {
@@ -65,12 +66,15 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
   worker.on('failed', (job, error) =>
     log.warn({ job: job?.name, error: error.message }, 'a job failed'),
   );
-  await scheduleJobs(queue, JOB_NAMES);
+  const everyMs = Object.fromEntries(JOB_NAMES.map((name) => [name, JOBS[name].everyMs]));
+  const kept = keepScheduled(queue, { everyMs, log });
+  await kept.started;
   return {
     queue,
     async stop() {
+      kept.stop();
       await Promise.race([worker.close(), deadline(CLOSE_DEADLINE_MS)]);
-      await queue.close();
+      await Promise.race([queue.close(), deadline(CLOSE_DEADLINE_MS)]);
     },
   };
 }
@@ -112,8 +116,4 @@ async function run(deps: MaintenanceDeps, job: Job): Promise<unknown> {
   const name = JOB_NAMES.find((known) => known === job.name);
   if (name && JOBS[name].schema.safeParse(job.data).success) return HANDLERS[name](deps);
   throw new UnrecoverableError(`not a job of ours: ${job.name}`);
-}
-
-function deadline(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -4,6 +4,7 @@
  * one with `read` its own tenant's links only.
  */
 import { Router, type Request, type Response } from 'express';
+import { AppError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { LinkMetrics, Metrics, MetricsStore } from '../../store/contract.ts';
 import { callerOf, checkScope } from '../middleware/authenticate.ts';
@@ -15,6 +16,8 @@ import { stateOf } from '../request-state.ts';
 const MAX_LINKS = 1_000;
 /** Counting reads every item's row, so scrapes in quick succession share an answer, ms. */
 const FRESH_MS = 10_000;
+/** Longest a scrape waits for the count, ms: Prometheus gives up after 10 s. */
+const DEADLINE_MS = 2_000;
 /** Prometheus' text format. */
 export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -28,18 +31,28 @@ export interface MetricsDeps {
 /** The router of `/metrics`. */
 export function metricsRouter({ metrics, auth, clock, measures }: MetricsDeps): Router {
   const router = Router();
-  const kept = new Map<TenantId | null, { readonly at: number; readonly text: Promise<string> }>();
+  const kept = new Map<TenantId | null, Count>();
 
-  /** Of one tenant, or (null) of all. */
+  /** Of one tenant, or (null) of all. @throws AppError UNAVAILABLE when it takes too long */
   function textOf(tenant: TenantId | null): Promise<string> {
     const now = clock.now();
-    for (const [of, { at }] of kept) if (now - at >= FRESH_MS) kept.delete(of);
-    const known = kept.get(tenant);
-    if (known) return known.text;
-    const text = metrics.links(tenant, MAX_LINKS).then(exposition);
-    kept.set(tenant, { at: now, text });
-    text.catch(() => kept.delete(tenant));
-    return text;
+    for (const [of, { endedAt }] of kept)
+      if (endedAt !== null && now - endedAt >= FRESH_MS) kept.delete(of);
+    return inTime((kept.get(tenant) ?? begin(tenant)).text);
+  }
+
+  /** A count that takes long is waited for by later scrapes too: another would make it longer. */
+  function begin(tenant: TenantId | null): Count {
+    const count: Count = {
+      endedAt: null,
+      text: metrics.links(tenant, MAX_LINKS).then(exposition),
+    };
+    kept.set(tenant, count);
+    count.text.then(
+      () => (count.endedAt = clock.now()),
+      () => kept.delete(tenant),
+    );
+    return count;
   }
 
   /** A Postgres that is out costs the links' numbers, not the others: now they are needed. */
@@ -58,6 +71,27 @@ export function metricsRouter({ metrics, auth, clock, measures }: MetricsDeps): 
     res.type(CONTENT_TYPE).send(text);
   });
   return router;
+}
+
+interface Count {
+  /** Null: it is under way. */
+  endedAt: number | null;
+  readonly text: Promise<string>;
+}
+
+async function inTime(work: Promise<string>): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new AppError('UNAVAILABLE', 'Counting the links takes too long.', {
+      retryable: true,
+    });
+    timer = setTimeout(() => reject(error), DEADLINE_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Null: all of them. */

@@ -1,4 +1,5 @@
 /** The calls under /api/context. */
+import { z } from 'zod';
 import { defineCall } from '../call.ts';
 import * as a from './analytics.ts';
 import * as b from './batch.ts';
@@ -57,8 +58,8 @@ export const CONTEXT_CALLS = {
     precondition: 'If-None-Match',
     answers: {
       200: {
-        description: 'The context.',
-        schema: c.contextSchema,
+        description: 'The context; with `fields`, only what they name.',
+        schema: z.union([c.contextSchema, c.partialContextSchema]),
         headers: { ...etag, 'X-Cache': 'Which layer answered: l1, l2, l3 or source.' },
       },
       304: { description: 'Still the version of `If-None-Match`.', schema: null, headers: etag },

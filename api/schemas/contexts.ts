@@ -5,6 +5,7 @@ import {
   ifVersionSchema,
   jsonObjectSchema,
   keySchema,
+  metadataSchema,
   nameSchema,
   pageSchema,
   prefixSchema,
@@ -52,7 +53,7 @@ const optionFields = {
       description: 'What the data is; `memory` and `document` are kept in step by links.',
       examples: ['memory'],
     }),
-  metadata: jsonObjectSchema.optional(),
+  metadata: metadataSchema.optional(),
   ifVersion: ifVersionSchema.optional(),
 };
 

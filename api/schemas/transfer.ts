@@ -1,7 +1,7 @@
 /** Export and import: what a line may say, and what an import answers. */
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../../domain/errors.ts';
-import { dataSchema, jsonObjectSchema, keySchema, nameSchema, prefixSchema } from './values.ts';
+import { dataSchema, keySchema, metadataSchema, nameSchema, prefixSchema } from './values.ts';
 import {
   changeTypeSchema,
   deleteReasonSchema,
@@ -12,8 +12,8 @@ import {
   tagsQuery,
 } from './contexts.ts';
 
-/** Postgres `integer`. */
-const MAX_VERSION = 2_147_483_647;
+/** Well below what Postgres' `integer` holds: a key whose numbers are used up takes no more writes. */
+const MAX_VERSION = 2_000_000_000;
 
 export const exportQuery = z.strictObject({
   prefix: prefixSchema.optional(),
@@ -52,7 +52,7 @@ export const exportLineSchema = z
     sessionId: foreignIdSchema.nullable().default(null),
     agentId: foreignIdSchema.nullable().default(null),
     tags: z.array(tagSchema).max(MAX_TAGS).readonly().default([]),
-    metadata: jsonObjectSchema.default({}),
+    metadata: metadataSchema.default({}),
     encrypted: z.boolean().default(false),
     compressed: z.boolean().optional(),
     size: z.int().min(0).optional(),

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import type { ErrorCode } from '../../domain/errors.ts';
-import { isJsonObject, type Json, type JsonObject } from '../../domain/json.ts';
+import { canonicalJson, isJsonObject, type Json, type JsonObject } from '../../domain/json.ts';
 import { MAX_DATA_DEPTH, isDeeperThan } from '../json/depth.ts';
 
 /** Longest key, in code points. */
@@ -77,6 +77,11 @@ export const dataSchema = z
   })
   .meta({ description: 'Any JSON value, at most 200 containers deep.', override: {} });
 
+const bytesOf = (value: Json): number => Buffer.byteLength(canonicalJson(value));
+/** Whether the other rules hold that measuring relies on. */
+const isMeasurable = (value: unknown): boolean =>
+  isJsonObject(value) && !isDeeperThan(value, MAX_DATA_DEPTH);
+
 /** A JSON object, at most 200 containers deep, without U+0000 (kept in a column that has no such). */
 export const jsonObjectSchema = z
   .custom<JsonObject>(isJsonObject, { error: 'must be an object' })
@@ -88,6 +93,19 @@ export const jsonObjectSchema = z
     error: 'must not contain the character U+0000',
   })
   .meta({ override: { type: 'object', additionalProperties: true } });
+
+/** Bytes of canonical JSON that metadata may have: it comes with every list and search. */
+export const MAX_METADATA_BYTES = 64 * 1024;
+
+/** What a writer says about a context: a small JSON object. */
+export const metadataSchema = jsonObjectSchema
+  .refine((value) => !isMeasurable(value) || bytesOf(value) <= MAX_METADATA_BYTES, {
+    error: `must have at most ${MAX_METADATA_BYTES} bytes of JSON`,
+  })
+  .meta({
+    description: `A JSON object, at most ${MAX_METADATA_BYTES} bytes of it; what is larger belongs into \`data\`.`,
+    override: { type: 'object', additionalProperties: true },
+  });
 
 /** A version number as a write states it; 0 = "must not exist". */
 export const ifVersionSchema = z

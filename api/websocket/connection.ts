@@ -39,6 +39,8 @@ export function createConnection(deps: ConnectionDeps): Connection {
   const out = createOutbound(socket, limits.maxBufferedBytes, measures);
   const subscriptions = new Map<string, Subscription>();
   let made = 0;
+  /** Those that wait to begin; some may have ended meanwhile. */
+  let opening = 0;
   let isAlive = true;
   let strikes: number[] = [];
 
@@ -56,8 +58,9 @@ export function createConnection(deps: ConnectionDeps): Connection {
   }
 
   function subscribe({ selector, since, fields, id: request }: Subscribe): void {
-    if (subscriptions.size >= limits.maxSubscriptionsPerConnection) {
-      const detail = `This connection has ${subscriptions.size} subscriptions already.`;
+    const count = Math.max(subscriptions.size, opening);
+    if (count >= limits.maxSubscriptionsPerConnection) {
+      const detail = `This connection has ${count} subscriptions already.`;
       throw new AppError('TOO_MANY_SUBSCRIPTIONS', detail);
     }
     made += 1;
@@ -83,11 +86,15 @@ export function createConnection(deps: ConnectionDeps): Connection {
     subscriptions.set(id, subscription);
     const onReady = (cursor: string): void =>
       out.tell({ type: 'subscribed', payload: { subscription: id, cursor } }, request);
-    hub.open(subscription, onReady).catch((error: unknown) => {
-      // Whoever has unsubscribed meanwhile does not care.
-      if (!subscription.isEnded) fail(error, request, id);
-      close(subscription);
-    });
+    opening += 1;
+    hub
+      .open(subscription, onReady)
+      .catch((error: unknown) => {
+        // Whoever has unsubscribed meanwhile does not care.
+        if (!subscription.isEnded) fail(error, request, id);
+        close(subscription);
+      })
+      .finally(() => (opening -= 1));
   }
 
   function unsubscribe(of: string | Selector, request: string | undefined): void {
@@ -123,7 +130,26 @@ export function createConnection(deps: ConnectionDeps): Connection {
       else out.tell({ type: 'pong' }, message.id);
     } catch (error) {
       fail(error, message.id);
+      // To have asked for more than there is room for is no abuse.
+      if (error instanceof AppError && error.code !== 'TOO_MANY_SUBSCRIPTIONS') strike();
     }
+  }
+
+  /** Hears no more of a client that does not take its answers, until it has. */
+  function pauseIfFull(): void {
+    if (socket.isPaused || socket.readyState !== socket.OPEN || !out.isFull()) return;
+    socket.pause();
+    void out.calm().then(() => {
+      // What it sent meanwhile, a pong perhaps, could not be heard; that it reads shows life, too.
+      isAlive = true;
+      socket.resume();
+    });
+  }
+
+  function end(code: 1001 | 1008, reason: string): void {
+    socket.close(code, reason);
+    // Its good-bye must be heard; nothing else is any more.
+    if (socket.isPaused) socket.resume();
   }
 
   const connection: Connection = {
@@ -135,7 +161,7 @@ export function createConnection(deps: ConnectionDeps): Connection {
       isAlive = false;
       socket.ping();
     },
-    close: (code, reason) => socket.close(code, reason),
+    close: end,
     terminate: () => socket.terminate(),
   };
 
@@ -143,6 +169,11 @@ export function createConnection(deps: ConnectionDeps): Connection {
   socket.on('message', (data, isBinary) => {
     isAlive = true;
     if (socket.readyState === socket.OPEN) receive(data, isBinary);
+    pauseIfFull();
+  });
+  socket.on('ping', (data) => {
+    if (socket.readyState === socket.OPEN) out.pong(data);
+    pauseIfFull();
   });
   socket.on('pong', () => void (isAlive = true));
   // A broken frame closes the socket; there is nobody left to tell.

@@ -63,6 +63,8 @@ export function createContextSocket(app: Express, deps: ContextSocketDeps): Cont
     clientTracking: false,
     // Compressing many small messages costs more memory and time than it saves.
     perMessageDeflate: false,
+    // Those answers are counted with the others, in `outbound.ts`.
+    autoPong: false,
     maxPayload: MAX_FRAME_BYTES,
     handleProtocols: chooseProtocol,
   });

@@ -16,11 +16,17 @@ const EXTRA_HEADERS: Readonly<Record<number, string>> = {
   503: 'Retry-After: 1\r\n',
 };
 
-/** Sends the problem document of an error and closes. */
+/** A peer that has not taken the answer by then does not read. */
+const MAX_ANSWER_MS = 2000;
+
+/** Sends the problem document of an error and closes, whether or not the peer does. */
 export function refuseUpgrade(socket: Duplex, error: AppError, requestId: string): void {
   const problem = problemOf(error, requestId, null);
   const body = JSON.stringify(problem);
   const { status } = problem;
+  // `end` alone would leave it half open, uncounted, for as long as a stranger likes.
+  const timer = setTimeout(() => socket.destroy(), MAX_ANSWER_MS).unref();
+  socket.once('finish', () => socket.destroy()).once('close', () => clearTimeout(timer));
   socket.end(
     `HTTP/1.1 ${status} ${PHRASES[status] ?? 'Error'}\r\n` +
       'Content-Type: application/problem+json; charset=utf-8\r\n' +

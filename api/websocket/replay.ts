@@ -1,7 +1,8 @@
 /**
  * Replays the feed to one subscription from its `since` on and hands over to live delivery without
  * a gap: it listens before it reads a page, so whatever the page ends before is held already. It
- * reads no faster than the client does.
+ * reads no faster than the client does, and nothing for a client that is gone. Only the replay whose
+ * turn it is holds a page or live changes, so that many of them take no more memory than few.
  */
 import type { ContextStore, FeedWatch, WatchedChange } from '../../store/contract.ts';
 import { isAfter, later } from './feed-position.ts';
@@ -42,34 +43,60 @@ export async function replay(
   }: { subscription: Subscription; live: TenantFeed; progress: Progress },
   onBegin: () => void,
 ): Promise<void> {
-  const { tenant, selector } = subscription;
-  while (!subscription.isEnded) {
-    const upTo = listen(subscription, live);
-    const page = await turns.take(() =>
-      feed.read(tenant, {
-        after: progress.cursor,
-        upTo,
-        key: selector.kind === 'key' ? selector.value : undefined,
-        prefix: selector.kind === 'prefix' ? selector.value : undefined,
-        limit: PAGE,
-        mustBeKept: !progress.hasBegun,
-      }),
-    );
-    if (!progress.hasBegun && !hasEnded(subscription)) onBegin();
-    progress.hasBegun = true;
-    for (const watched of page.changes)
-      await deliver(contexts, { subscription, watched, progress });
-    if (page.changes.length === PAGE) continue;
-    progress.cursor = later(progress.cursor, upTo);
-    if (await deliverHeld(contexts, subscription, progress)) return;
+  const { consumer } = subscription;
+  const step = (): Promise<boolean> =>
+    replayPage({ feed, contexts, turns }, { subscription, live, progress }, onBegin);
+  while (!(await consumer.replays.take(step)));
+}
+
+/** Delivers the next page. Whether that was all: the subscription is live, or ended. */
+async function replayPage(
+  { feed, contexts, turns }: ReplayDeps,
+  {
+    subscription,
+    live,
+    progress,
+  }: { subscription: Subscription; live: TenantFeed; progress: Progress },
+  onBegin: () => void,
+): Promise<boolean> {
+  const { tenant, selector, consumer } = subscription;
+  // A page that cannot be sent need not be read yet.
+  await consumer.calm();
+  if (subscription.isEnded) return true;
+  const upTo = listen(subscription, live);
+  const page = await turns.take(async () => {
+    // It may have waited long for its turn.
+    if (hasEnded(subscription)) return null;
+    return feed.read(tenant, {
+      after: progress.cursor,
+      upTo,
+      key: selector.kind === 'key' ? selector.value : undefined,
+      prefix: selector.kind === 'prefix' ? selector.value : undefined,
+      limit: PAGE,
+      mustBeKept: !progress.hasBegun,
+    });
+  });
+  if (page === null || hasEnded(subscription)) return true;
+  if (!progress.hasBegun) onBegin();
+  progress.hasBegun = true;
+  for (const watched of page.changes) {
+    if (hasEnded(subscription)) return true;
+    await deliver(contexts, { subscription, watched, progress });
   }
+  if (page.changes.length === PAGE) {
+    // Until the next turn there is nothing to hold: the feed has it.
+    live.index.remove(subscription);
+    return false;
+  }
+  progress.cursor = later(progress.cursor, upTo);
+  return deliverHeld(contexts, subscription, progress);
 }
 
 /** Holds live changes from now on; all before the answered position are in the feed already. */
 function listen(subscription: Subscription, live: TenantFeed): string {
   subscription.held = [];
   subscription.hasOverflowed = false;
-  if (!subscription.isEnded) live.index.add(subscription);
+  live.index.add(subscription);
   return live.tailer.position() ?? '0.0';
 }
 

@@ -3,6 +3,7 @@ import type { TenantId } from '../../domain/ids.ts';
 import type { WatchedChange } from '../../store/contract.ts';
 import { isAfter, isIn, isPast, type Snapshot } from './feed-position.ts';
 import type { Selector } from './selector.ts';
+import type { Turns } from './turns.ts';
 
 /** The other end of subscriptions: a connection. Nothing here ever waits for it. */
 export interface Consumer {
@@ -10,6 +11,8 @@ export interface Consumer {
   offer(message: Buffer): boolean;
   /** Resolves when little is on its way, or the connection is gone. */
   calm(): Promise<void>;
+  /** Replays to it at once: what they have read waits in memory until the client takes it. */
+  readonly replays: Turns;
 }
 
 export interface Subscription {

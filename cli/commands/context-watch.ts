@@ -1,6 +1,7 @@
 /** `syncline context watch`: changes as they are committed, until Ctrl-C. */
 import type { Command } from 'commander';
-import { jsonText, type ContextChange, type ContextFilter } from '../../client/index.ts';
+import { ENDING_CODES, jsonText } from '../../client/index.ts';
+import type { ContextChange, ContextFilter, SyncError } from '../../client/index.ts';
 import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
 import { UsageError } from '../exit-code.ts';
 import { safeText } from '../output.ts';
@@ -52,8 +53,15 @@ async function watch({ client, out, io }: CommandContext, filter: ContextFilter)
       out.line(out.isJson ? jsonText(change) : textOf(change)),
     );
     await client.subscribe(filter);
-    client.on('error', ({ code, message }) => io.stderr(`${code}: ${message}\n`));
-    await stopped.promise;
+    if (!out.isJson) io.stderr('Watching; Ctrl-C ends it.\n');
+    // A key that is no longer good ends the watch; nothing would come any more.
+    const refused = new Promise<never>((_resolve, reject) => {
+      client.on('error', (error: SyncError) => {
+        if (ENDING_CODES.has(error.code)) reject(error);
+        else io.stderr(`${error.code}: ${error.message}\n`);
+      });
+    });
+    await Promise.race([stopped.promise, refused]);
   } finally {
     stopped.forget();
   }

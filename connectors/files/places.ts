@@ -28,7 +28,10 @@ export function checkPlaces(places: readonly Place[], permissions: ConnectorPerm
   for (const { boundary } of places) {
     const real = realOrSelf(boundary);
     if (roots.some((root) => isWithin(real, root))) continue;
-    throw new AppError('CONNECTOR_NOT_ALLOWED', `This server may not open the folder ${boundary}.`);
+    throw new AppError(
+      'CONNECTOR_NOT_ALLOWED',
+      `This server may not open the folder ${boundary}: it lies in none of SYNCLINE_FILE_ROOTS.`,
+    );
   }
 }
 

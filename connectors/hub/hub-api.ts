@@ -30,6 +30,10 @@ export interface HubContext extends HubRow {
   /** Size of its data as compact JSON. */
   readonly size: number;
 }
+/** A context that is there, and that the other hub itself cannot open. */
+export interface HubFault {
+  readonly fault: string;
+}
 
 const listSchema = z.object({ items: z.array(rowSchema), nextCursor: z.string().nullable() });
 const changeSchema = z.object({
@@ -76,9 +80,10 @@ export interface HubApi {
   ): Promise<z.infer<typeof listSchema>>;
   /**
    * The contexts of at most {@link MAX_GETS} keys, in order; null: there is none. Where they are too
-   * much for one answer, only the first so many, but at least one.
+   * much for one answer, only the first so many, but at least one. One that cannot be opened there
+   * is no reason to go without the others.
    */
-  getMany(keys: readonly string[], signal?: AbortSignal): Promise<(HubContext | null)[]>;
+  getMany(keys: readonly string[], signal?: AbortSignal): Promise<(HubContext | HubFault | null)[]>;
   /** How a key's newest version deleted it; null: it did not, or there is no history of the key. */
   deletion(key: string, signal?: AbortSignal): Promise<{ reason: string | null } | null>;
   /** `expired`: the cursor is older than what is kept, or not one of this server's. */
@@ -98,6 +103,8 @@ const MAX_DETAIL = 500;
 const NO_SYNCLINE = 'what answers there is no Syncline';
 /** Contexts asked for at once. */
 export const MAX_GETS = 100;
+/** Said of one context: its body is sealed, and that hub has no key for it. */
+const UNOPENED = new Set(['ENCRYPTION_NOT_CONFIGURED', 'DECRYPTION_FAILED']);
 /** Answers after which the same request may be sent again. */
 const IS_PASSING = new Set([408, 425, 500, 502, 503, 504]);
 
@@ -131,7 +138,9 @@ export function createHubApi(address: HubAddress): HubApi {
       if (!isOurs) throw unreachable(address, NO_SYNCLINE, null);
       return results.slice(0, full < 0 ? keys.length : full).map((result) => {
         if (result.code === 'CONTEXT_NOT_FOUND') return null;
-        const body = okBody(address, { status: result.status, body: result });
+        const one = { status: result.status, body: result };
+        if (UNOPENED.has(result.code ?? '')) return { fault: detailOf(one) };
+        const body = okBody(address, one);
         const context = parsed(address, getSchema, body);
         return { ...context, data: context.data as Json };
       });

@@ -13,6 +13,8 @@ import {
   type HubChange,
   type HubChanges,
   type HubContext,
+  type HubFault,
+  type HubRow,
 } from './hub-api.ts';
 import type { OwnWrites } from './own-writes.ts';
 import { sideBySide } from '../side-by-side.ts';
@@ -26,6 +28,8 @@ export interface HubSide {
 
 type Page = ObservePage<Json>;
 type Entry = RemoteEntry<Json>;
+/** Null: there is none, or it was not asked for. */
+type Found = HubContext | HubFault | null;
 
 const LIST_LIMIT = 200;
 const FEED_LIMIT = 1000;
@@ -63,19 +67,24 @@ async function listPage(side: HubSide, listing: Listing, signal?: AbortSignal): 
   const { api, prefix } = side;
   const { head, cursor, after } = listing;
   const { items, nextCursor } = await api.list({ prefix, limit: LIST_LIMIT, cursor }, signal);
-  const left = items.map(({ key }) => key).filter((key) => after === null || isAfter(key, after));
-  const read = await readUntilFull(api, left, { keyOf: (key) => key, signal });
+  const left = items.filter(({ key }) => after === null || isAfter(key, after));
+  // What is set aside anyway is not read: the other hub might have no key for it any more.
+  const keyOf = ({ key, encrypted }: HubRow): string | null => (encrypted ? null : key);
+  const read = await readUntilFull(api, left, { keyOf, signal });
   const isWhole = read.length === left.length;
   const isLast = isWhole && nextCursor === null;
   const next = isWhole
     ? { head, cursor: nextCursor, after: null }
-    : { head, cursor, after: left[read.length - 1]! };
+    : { head, cursor, after: left[read.length - 1]!.key };
   return {
     mode: 'scan',
     // Gone between list and read: the feed will tell.
-    entries: read.flatMap((context, nth) =>
-      context ? [itemOf(idOf(prefix, left[nth]!), context)] : [],
-    ),
+    entries: read.flatMap((context, nth) => {
+      const { key, encrypted } = left[nth]!;
+      const id = idOf(prefix, key);
+      if (encrypted) return [setAside(id, KEPT_ENCRYPTED)];
+      return context ? [itemOf(id, context)] : [];
+    }),
     nextPage: isLast ? null : pageOfListing(next),
     cursor: isLast ? head : null,
     isComplete: isLast,
@@ -98,14 +107,14 @@ async function readUntilFull<From>(
   api: HubApi,
   items: readonly From[],
   { keyOf, signal }: Reading<From>,
-): Promise<(HubContext | null)[]> {
-  const done: (HubContext | null)[] = [];
+): Promise<Found[]> {
+  const done: Found[] = [];
   let bytes = 0;
   while (done.length < items.length && bytes < MAX_PAGE_BYTES) {
     const keys = items.slice(done.length, done.length + MAX_GETS).map(keyOf);
     const wanted = keys.filter((key) => key !== null);
     const found = wanted.length === 0 ? [] : await api.getMany(wanted, signal);
-    bytes += found.reduce((sum, context) => sum + (context?.size ?? 0), 0);
+    bytes += found.reduce((sum, one) => sum + (one && 'size' in one ? one.size : 0), 0);
     let next = 0;
     for (const key of keys) {
       if (key !== null && next === found.length) break;
@@ -169,7 +178,7 @@ function isRead(own: OwnWrites, id: RemoteId, { deleted, version }: HubChange): 
 /** Null: nothing to tell. */
 function entryOf(
   own: OwnWrites,
-  of: { readonly id: RemoteId; readonly change: HubChange; readonly context: HubContext | null },
+  of: { readonly id: RemoteId; readonly change: HubChange; readonly context: Found },
 ): Entry | null {
   const { id, change, context } = of;
   if (change.deleted) return isMeant(change.reason) ? { status: 'absent', remoteId: id } : null;
@@ -206,7 +215,7 @@ export async function readItems(
   ids: readonly RemoteId[],
   signal?: AbortSignal,
 ): Promise<Entry[]> {
-  const contexts: (HubContext | null)[] = [];
+  const contexts: Found[] = [];
   while (contexts.length < ids.length) {
     const next = ids.slice(contexts.length, contexts.length + MAX_GETS);
     const keys = next.map((id) => prefix + id);
@@ -220,13 +229,18 @@ export async function readItems(
 
 const idOf = (prefix: string, key: string): RemoteId => asRemoteId(key.slice(prefix.length));
 
-function itemOf(remoteId: RemoteId, context: HubContext): Entry {
+const KEPT_ENCRYPTED =
+  'the other hub keeps this context encrypted; links do not carry encrypted bodies';
+
+function setAside(remoteId: RemoteId, detail: string): Entry {
+  return { status: 'faulty', remoteId, code: 'ITEM_ENCRYPTED', detail };
+}
+
+function itemOf(remoteId: RemoteId, context: HubContext | HubFault): Entry {
+  if ('fault' in context)
+    return setAside(remoteId, `the other hub cannot open this context: ${context.fault}`);
   // It is shown to us in clear, and would be kept in clear here.
-  if (context.encrypted) {
-    const detail =
-      'the other hub keeps this context encrypted; links do not carry encrypted bodies';
-    return { status: 'faulty', remoteId, code: 'ITEM_ENCRYPTED', detail };
-  }
+  if (context.encrypted) return setAside(remoteId, KEPT_ENCRYPTED);
   return {
     status: 'present',
     remoteId,

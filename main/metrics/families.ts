@@ -108,6 +108,10 @@ export function createFamilies(registry: Registry) {
     passes: counter('syncline_passes_total', 'Passes of links that ended here, by status.', [
       'status',
     ]),
+    backupsOn: gauge(
+      'syncline_backups_on',
+      '1 where this process makes backups on schedule, else 0.',
+    ),
     backupTime: gauge(
       'syncline_backup_timestamp_seconds',
       'When the newest complete backup was made; missing: none is known.',

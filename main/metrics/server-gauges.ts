@@ -94,6 +94,7 @@ export function measureBackups(
   /** Ms since the epoch; null: there is none. */
   newestAt: () => Promise<number | null>,
 ): void {
+  families.backupsOn.set(1);
   read.add(
     'backup',
     BACKUP_FRESH_MS,

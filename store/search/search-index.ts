@@ -1,14 +1,20 @@
 /**
  * Mends the search index: contexts it does not know (written before there was one, or restored from
- * a backup) are added, rows without a context are deleted. A batch is one short transaction; writers
- * keep the index themselves and are never waited for.
+ * a backup) are added, rows without a context are deleted. Bodies are read and taken apart a few MiB
+ * at a time, before anything is locked, and written in short transactions: nobody waits for it.
  */
 import type { Hash } from '../../domain/hash.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { storedBodies, type Body } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
 import { CONTEXT_COLUMNS, type ContextRow } from '../write-versions.ts';
-import { indexContexts, type IndexedContext } from './index-contexts.ts';
+import {
+  partsOf,
+  rowsOf,
+  saveRows,
+  type IndexedContext,
+  type SearchRow,
+} from './index-contexts.ts';
 
 export interface IndexedCount {
   /** Contexts that were added. */
@@ -25,13 +31,19 @@ export interface SearchIndex {
 
 const BATCH = 500;
 
-// A row that a writer holds is left to that writer.
-const LOCK_UNKNOWN = `
+const SELECT_UNKNOWN = `
 SELECT ${CONTEXT_COLUMNS} FROM contexts c
 WHERE tenant_id = current_setting('app.tenant') AND NOT deleted AND key > $1 COLLATE "C"
   AND NOT EXISTS (SELECT 1 FROM context_search s
     WHERE s.tenant_id = c.tenant_id AND s.key = c.key AND s.version = c.version)
-ORDER BY key LIMIT $2 FOR UPDATE OF c SKIP LOCKED`;
+ORDER BY key LIMIT $2`;
+
+// What was written meanwhile, or is being written, is left to its writer.
+const LOCK_UNCHANGED = `
+SELECT c.key FROM unnest($1::text[], $2::int[]) AS w (key, version)
+CROSS JOIN LATERAL (SELECT key FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = w.key AND version = w.version
+    AND NOT deleted FOR UPDATE SKIP LOCKED) c`;
 
 // A key that is stored anew at this moment has another version by the time its row is reached.
 const DROP_UNUSED = `
@@ -45,6 +57,24 @@ DELETE FROM context_search s USING unused u
 WHERE s.tenant_id = current_setting('app.tenant') AND s.key = u.key AND s.version = u.version RETURNING 1`;
 
 export function createSearchIndex(database: Database): SearchIndex {
+  const unknown = (tenant: TenantId, after: string, batch: number): Promise<IndexedContext[]> =>
+    database.withTenant(tenant, async (tx) => {
+      const rows = await tx.query<ContextRow>(SELECT_UNKNOWN, [after, batch]);
+      const hashes = rows.map(({ hash }) => hash);
+      const bodies = await storedBodies(tx, hashes);
+      return rows.map((row) => indexedOf(row, bodies));
+    });
+
+  /** Reads in one transaction and writes in another, which holds the contexts while it does. */
+  async function indexPart(tenant: TenantId, part: readonly IndexedContext[]): Promise<number> {
+    const rows = await database.withTenant(tenant, (tx) => rowsOf(tx, part));
+    return database.withTenant(tenant, async (tx) => {
+      const unchanged = await lockUnchanged(tx, rows);
+      await saveRows(tx, unchanged);
+      return unchanged.length;
+    });
+  }
+
   return {
     async tenants() {
       const rows = await database.withSystem((tx) =>
@@ -55,10 +85,9 @@ export function createSearchIndex(database: Database): SearchIndex {
     async mend(tenant, batch = BATCH) {
       let indexed = 0;
       for (let after: string | undefined = ''; after !== undefined;) {
-        const from: string = after;
-        const keys = await database.withTenant(tenant, (tx) => indexBatch(tx, from, batch));
-        indexed += keys.length;
-        after = keys.at(-1);
+        const found: readonly IndexedContext[] = await unknown(tenant, after, batch);
+        for (const part of partsOf(found)) indexed += await indexPart(tenant, part);
+        after = found.at(-1)?.key;
       }
       let dropped = 0;
       for (let last = batch; last === batch;) {
@@ -73,23 +102,17 @@ export function createSearchIndex(database: Database): SearchIndex {
   };
 }
 
-async function indexBatch(tx: Transaction, after: string, batch: number): Promise<string[]> {
-  const rows = await tx.query<ContextRow>(LOCK_UNKNOWN, [after, batch]);
-  const bodies = await storedBodies(
-    tx,
-    rows.map(({ hash }) => hash),
-  );
-  await indexContexts(
-    tx,
-    rows.map((row) => indexedOf(row, bodies)),
-  );
-  return rows.map(({ key }) => key);
-}
-
 function indexedOf(row: ContextRow, bodies: ReadonlyMap<Hash, Body>): IndexedContext {
   const { key, version, updated_at: updatedAt } = row;
   // A live context has a body; one whose bytes are gone is indexed by what is left of it.
   const hash = row.hash as Hash;
-  const lost = { hash, codec: 'none', bytes: null } as const;
+  const lost = { hash, codec: 'none', size: 0, bytes: null } as const;
   return { key, version, body: bodies.get(hash) ?? lost, facts: row, updatedAt };
+}
+
+async function lockUnchanged(tx: Transaction, rows: readonly SearchRow[]): Promise<SearchRow[]> {
+  const given = [rows.map(({ key }) => key), rows.map(({ version }) => version)];
+  const locked = await tx.query<{ key: string }>(LOCK_UNCHANGED, given);
+  const isLocked = new Set(locked.map(({ key }) => key));
+  return rows.filter(({ key }) => isLocked.has(key));
 }

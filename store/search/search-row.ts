@@ -7,7 +7,12 @@ import { wordsOf } from './words.ts';
 export const MAX_WORDS = 8_000;
 /** Postgres keeps no more positions of one word. */
 const MAX_POSITIONS = 255;
+/** Postgres takes 1,048,575 bytes of a `tsvector`; what 8,000 words need besides is left. */
+const MAX_TERM_BYTES = 960_000;
+/** Characters of the metadata's JSON that are looked at: all it may have. */
+const MAX_METADATA_LENGTH = 64 * 1024;
 const MAX_PREFIXES = 16;
+const TENANT_MARK = 't:';
 
 /** A: key, B: tags, C: metadata and text, D: names of members. What each counts: {@link ./rank.ts}. */
 type Weight = 'A' | 'B' | 'C' | 'D';
@@ -22,38 +27,48 @@ export interface Indexed {
 
 /** Text form of the `tsvector` of a context. */
 export function searchVectorOf({ key, tags, metadata, text }: Indexed): string {
-  const places = new Map<string, Places>();
+  const places = new Map<string, string>();
+  const repeated = new Map<string, number>();
   let at = 0;
+  let bytes = 0;
   const add = (part: string, weight: Weight): void => {
     for (const { term } of wordsOf(part, { most: MAX_WORDS - at })) {
       at += 1;
       const known = places.get(term);
-      if (!known) places.set(term, { count: 1, text: `${at}${weight}` });
-      else if (known.count < MAX_POSITIONS) {
-        known.count += 1;
-        known.text += `,${at}${weight}`;
+      if (known === undefined) {
+        // A UTF-16 unit is three bytes at most.
+        bytes += 3 * term.length;
+        if (bytes > MAX_TERM_BYTES) return;
+        places.set(term, `${quote(term)}:${at}${weight}`);
+      } else {
+        const count = (repeated.get(term) ?? 1) + 1;
+        if (count > MAX_POSITIONS) continue;
+        repeated.set(term, count);
+        places.set(term, `${known},${at}${weight}`);
       }
     }
   };
-  const facts = textOfJson(canonicalJson(metadata));
+  const facts = isEmpty(metadata)
+    ? NOTHING
+    : textOfJson(canonicalJson(metadata).slice(0, MAX_METADATA_LENGTH));
   add(key, 'A');
   for (const tag of tags) add(tag, 'B');
-  for (const name of [...facts.names, ...(text?.names ?? [])]) add(name, 'D');
-  for (const value of [...facts.values, ...(text?.values ?? [])]) add(value, 'C');
+  for (const { names } of [facts, text ?? NOTHING]) for (const name of names) add(name, 'D');
+  for (const { values } of [facts, text ?? NOTHING]) for (const value of values) add(value, 'C');
   let vector = '';
-  for (const [term, { text: where }] of places) vector += `${quote(term)}:${where} `;
+  for (const where of places.values()) vector += `${where} `;
   return vector;
 }
 
-/** Where a term stands, as `tsvector` reads it. */
-interface Places {
-  count: number;
-  text: string;
+const NOTHING: BodyText = { values: [], names: [] };
+
+function isEmpty(metadata: JsonObject): boolean {
+  return Object.keys(metadata).length === 0;
 }
 
 /** A term as `tsvector` and `tsquery` read it. */
 export function quote(term: string): string {
-  if (!/['\\]/.test(term)) return `'${term}'`;
+  if (!term.includes("'") && !term.includes('\\')) return `'${term}'`;
   return `'${term.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }
 
@@ -64,10 +79,13 @@ export interface Faceted {
   readonly tags?: readonly string[] | undefined;
 }
 
-/** What a context is filtered by, one text each. */
-export function facetsOf(tenant: string, key: string, facts: Faceted): string[] {
-  return [...namedFacets(tenant, facts), ...prefixesOf(key).map((prefix) => `p:${prefix}`)];
+/** What a context is filtered by, one text each, besides {@link TENANT_FACET}. */
+export function facetsOf(key: string, facts: Faceted): string[] {
+  return [...namedFacets(facts), ...prefixesOf(key).map((prefix) => `p:${prefix}`)];
 }
+
+/** The facet all contexts of a tenant have, as SQL; {@link wantedFacets} asks for it. */
+export const TENANT_FACET = `('${TENANT_MARK}' || current_setting('app.tenant'))`;
 
 /**
  * The facets a context must have to pass a filter. A prefix that ends within a part of a key is
@@ -78,12 +96,15 @@ export function wantedFacets(
   filter: Faceted & { prefix?: string | undefined },
 ): string[] {
   const prefix = prefixesOf(filter.prefix ?? '').at(-1);
-  return [...namedFacets(tenant, filter), ...(prefix === undefined ? [] : [`p:${prefix}`])];
+  return [
+    `${TENANT_MARK}${tenant}`,
+    ...namedFacets(filter),
+    ...(prefix === undefined ? [] : [`p:${prefix}`]),
+  ];
 }
 
-function namedFacets(tenant: string, { sessionId, agentId, kind, tags }: Faceted): string[] {
+function namedFacets({ sessionId, agentId, kind, tags }: Faceted): string[] {
   return [
-    `t:${tenant}`,
     ...(typeof sessionId === 'string' ? [`s:${sessionId}`] : []),
     ...(typeof agentId === 'string' ? [`a:${agentId}`] : []),
     ...(kind === undefined ? [] : [`k:${kind}`]),

@@ -80,16 +80,13 @@ export function createSearchStore({ database, clock, statistics }: SearchStoreDe
       const search = searchOf(caller, query, new Date(beganMs));
       const isListing = query.query.trim() === '';
       const known = isListing || search.after ? null : await statistics.of(caller.tenant);
-      const page = await database.withTenantRead(
-        caller.tenant,
-        { mayBeStale: true },
-        async (tx) => {
-          const found = isListing
-            ? await listNewest(tx, search)
-            : await rank(tx, search, search.after?.statistics ?? known);
-          return { ...found, results: await hitsOf(tx, search, found) };
-        },
-      );
+      // Never a replica: what was written is found at once.
+      const page = await database.withTenant(caller.tenant, async (tx) => {
+        const found = isListing
+          ? await listNewest(tx, search)
+          : await rank(tx, search, search.after?.statistics ?? known);
+        return { ...found, results: await hitsOf(tx, search, found) };
+      });
       const { results, total, totalIsExact, nextCursor } = page;
       return { results, total, totalIsExact, took: Math.max(0, clock.now() - beganMs), nextCursor };
     },

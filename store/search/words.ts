@@ -32,11 +32,15 @@ const UNSPACED_RUNS = new RegExp(
 );
 const HUMP = /(?<=[\p{Ll}\p{N}])(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/u;
 const HAS_HUMP = /[\p{Ll}\p{N}]\p{Lu}|\p{Lu}\p{Lu}\p{Ll}/u;
-/** Most words by far: nothing to fold, nothing to take apart. */
-const SIMPLE = /^(?:[A-Z]?[a-z]+|[A-Z]+)$/;
+/** What an ASCII character is in a run; all others are foreign. */
+const [OTHER, LOWER, UPPER, DIGIT, JOINT, FOREIGN] = [0, 1, 2, 3, 4, 5] as const;
+const KINDS = Uint8Array.from({ length: 128 }, (_, code) => kindOf(String.fromCharCode(code)));
+const APOSTROPHE_CODE = 0x27;
 const PLAIN = /^[a-z]+$/;
+const ASCII = /^[\x20-\x7e]*$/;
 const ACCENTS = /[\u0300-\u036f]/g;
 
+/** Terms of plain words; '' for a stop word. */
 const stems = new Map<string, string>();
 
 export interface CutOptions {
@@ -52,11 +56,78 @@ export function wordsOf(
   { most = Infinity, isQuery = false }: CutOptions = {},
 ): Word[] {
   const words: Word[] = [];
-  for (const match of text.matchAll(RUN)) {
-    if (words.length >= most) break;
-    addRun(words, { run: match[0], start: match.index, isQuery });
+  for (let start = nextRun(text, 0), end = 0; start >= 0 && words.length < most;) {
+    end = asciiEnd(text, start);
+    if (end > 0) addAscii(words, text, { start, end });
+    else {
+      RUN.lastIndex = start;
+      const match = RUN.exec(text);
+      if (match === null) break;
+      end = match.index + match[0].length;
+      addRun(words, { run: match[0], start: match.index, isQuery });
+    }
+    start = nextRun(text, end);
   }
   return words.length > most ? words.slice(0, most) : words;
+}
+
+/** Where the next run begins at the earliest; -1: there is none. */
+function nextRun(text: string, from: number): number {
+  for (let at = from; at < text.length; at += 1) {
+    const kind = kindAt(text, at);
+    if (kind !== OTHER && kind !== JOINT) return at;
+  }
+  return -1;
+}
+
+/**
+ * Where a run ends that is of ASCII letters, digits and joints only; 0: it is another. Most runs by
+ * far are, and the expressions above take several times as long as looking at their characters.
+ */
+function asciiEnd(text: string, start: number): number {
+  for (let at = start; ; at += 1) {
+    if (at >= text.length) return at;
+    let kind = kindAt(text, at);
+    if (kind === OTHER) return at;
+    if (kind === JOINT) {
+      if (at + 1 >= text.length) return at;
+      kind = kindAt(text, at + 1);
+      if (kind === OTHER || kind === JOINT) return at;
+      if (text.charCodeAt(at) === APOSTROPHE_CODE) return 0;
+    }
+    if (kind === FOREIGN) return 0;
+  }
+}
+
+function kindAt(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code < 128 ? KINDS[code]! : FOREIGN;
+}
+
+/** A run of ASCII without an apostrophe: whole, and in parts if it has several. */
+function addAscii(words: Word[], text: string, { start, end }: Omit<Word, 'term'>): void {
+  const pieceEnd = endOfPiece(text, start, end);
+  const run = text.slice(start, Math.min(end, start + MAX_TERM));
+  if (pieceEnd === end) return push(words, termOf(run), { start, end });
+  push(words, run.toLowerCase(), { start, end });
+  for (let from = start, to = pieceEnd; from < end; to = endOfPiece(text, from, end)) {
+    const piece = text.slice(from, Math.min(to, from + MAX_TERM));
+    push(words, termOf(piece), { start: from, end: to });
+    from = to < end && kindAt(text, to) === JOINT ? to + 1 : to;
+  }
+}
+
+/** Where a piece ends: at a joint or a hump (`fooBar`, `HTMLPage`), or with the run. */
+function endOfPiece(text: string, from: number, end: number): number {
+  let last = kindAt(text, from);
+  for (let at = from + 1; at < end; at += 1) {
+    const kind = kindAt(text, at);
+    if (kind === JOINT || (kind === UPPER && last !== UPPER)) return at;
+    const isPageOfHtmlPage = kind === LOWER && last === UPPER && at - 1 > from;
+    if (isPageOfHtmlPage && kindAt(text, at - 2) === UPPER) return at - 1;
+    last = kind;
+  }
+  return end;
 }
 
 interface Run {
@@ -69,8 +140,7 @@ interface Run {
 function addRun(words: Word[], found: Run): void {
   const { run, start } = found;
   const end = start + run.length;
-  if (SIMPLE.test(run)) return addTerm(words, run.toLowerCase().slice(0, MAX_TERM), { start, end });
-  if (UNSPACED.test(run)) return addUnspaced(words, found);
+  if (!ASCII.test(run) && UNSPACED.test(run)) return addUnspaced(words, found);
   const bare = run.replace(APOSTROPHE, '');
   const isCompound = /[^\p{L}\p{N}\p{M}'’]/u.test(bare) || HAS_HUMP.test(bare);
   if (!isCompound) return addWord(words, bare, { start, end });
@@ -99,7 +169,7 @@ function addTerm(
   folded: string,
   { start, end }: { start: number; end: number },
 ): void {
-  if (!STOP_WORDS.has(folded)) words.push({ term: stemOf(folded), start, end });
+  push(words, termOf(folded), { start, end });
 }
 
 /** Characters one by one and in pairs; what stands between them is cut as usual. */
@@ -136,18 +206,28 @@ function addPairs(words: Word[], { run, start, isQuery }: Run): void {
 /** One form for what people write in several: width, case, accents, ß. */
 function fold(word: string): string {
   const lower = word.toLowerCase();
-  if (PLAIN.test(lower)) return lower.slice(0, MAX_TERM);
+  if (ASCII.test(lower)) return lower.slice(0, MAX_TERM);
   const bare = lower.normalize('NFKD').replace(ACCENTS, '').normalize('NFKC');
   const folded = bare.replaceAll('ß', 'ss').toLowerCase();
   return folded.length <= MAX_TERM ? folded : [...folded].slice(0, MAX_TERM).join('');
 }
 
-function stemOf(word: string): string {
-  if (!PLAIN.test(word)) return word;
+/** The term of a folded word, or of an ASCII one as it is written; '' of a stop word. */
+function termOf(word: string): string {
   const known = stems.get(word);
   if (known !== undefined) return known;
+  const lower = word.toLowerCase();
+  const isStopWord = STOP_WORDS.has(lower);
+  if (!PLAIN.test(lower)) return isStopWord ? '' : lower;
   if (stems.size >= MAX_STEMS) stems.clear();
-  const found = stem(word);
+  const found = isStopWord ? '' : stem(lower);
   stems.set(word, found);
   return found;
+}
+
+function kindOf(char: string): number {
+  if (/[a-z]/.test(char)) return LOWER;
+  if (/[A-Z]/.test(char)) return UPPER;
+  if (/[0-9]/.test(char)) return DIGIT;
+  return "_.@:/\\'+-".includes(char) ? JOINT : OTHER;
 }

@@ -62,18 +62,19 @@ WITH looked AS MATERIALIZED (
 )
 SELECT (SELECT seq FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1
     ORDER BY seq DESC LIMIT 1) AS last,
-  (SELECT coalesce(json_agg(json_build_object('key', key, 'kind', kind, 'codec', codec,
+  (SELECT coalesce(json_agg(json_build_object('key', key, 'kind', kind, 'codec', codec, 'size', size,
     'hash', encode(hub_after, 'hex'))), '[]') FROM creates) AS created`;
 
 interface Created {
   readonly key: ContextKey;
   readonly kind: string;
   readonly codec: Body['codec'];
+  readonly size: number;
   readonly hash: Hash;
 }
 
 /** What a plain create says of itself: its body and kind, and nothing else. */
-function indexedOf({ key, kind, codec, hash }: Created, at: Date): IndexedContext {
+function indexedOf({ key, kind, codec, size, hash }: Created, at: Date): IndexedContext {
   const facts = {
     kind,
     session_id: null,
@@ -82,7 +83,7 @@ function indexedOf({ key, kind, codec, hash }: Created, at: Date): IndexedContex
     metadata: {},
     expires_at: null,
   };
-  return { key, version: 1, body: { hash, codec, bytes: null }, facts, updatedAt: at };
+  return { key, version: 1, body: { hash, codec, size, bytes: null }, facts, updatedAt: at };
 }
 
 /** What became of the ops {@link settleCreates} was asked about. */

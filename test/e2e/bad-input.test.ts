@@ -300,10 +300,4 @@ describe('a start that cannot work ends with its reason', () => {
     expect(said).toMatch(/api\.prot: is not a setting; did you mean api\.port/);
     expect(said).toMatch(/sync\.pulse_ms: .*"often"/);
   });
-
-  it('when Temporal does not answer', async () => {
-    const { ended, said } = await failedStart({ temporal: { address: '127.0.0.1:1' } });
-    expect(ended).toBe('exit code 1');
-    expect(said).toMatch(/error UNAVAILABLE: Temporal does not answer at 127\.0\.0\.1:1/);
-  });
 });

@@ -92,7 +92,7 @@ describe('syncline keys', () => {
     const anonymous = await cli('keys list', { key: null });
     expect([anonymous.code, anonymous.stderr]).toEqual([
       1,
-      'error UNAUTHENTICATED: The request has no api key.\n',
+      'error UNAUTHENTICATED: The request has no api key. Name one with --api-key or SYNCLINE_API_KEY.\n',
     ]);
     const option = await cli(`keys list --api-key ${api.rootKey}`, { key: null });
     expect([option.code, option.stderr]).toEqual([0, '']);

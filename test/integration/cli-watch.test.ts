@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ContextClient } from '../../client/index.ts';
+import type { TenantId } from '../../domain/ids.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
 
 const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
@@ -19,11 +20,15 @@ afterAll(async () => {
 
 /** The command as a process, as a terminal has it. */
 function startWatch(...args: readonly string[]) {
+  return startWatchAt(api.url, ...args);
+}
+
+function startWatchAt(url: string, ...args: readonly string[]) {
   const { PATH, HOME } = process.env;
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', CLI, 'context', 'watch', '--url', api.url, ...args],
-    { env: { PATH, HOME, SYNCLINE_URL: api.url }, stdio: ['ignore', 'pipe', 'pipe'] },
+    ['--import', 'tsx', CLI, 'context', 'watch', '--url', url, ...args],
+    { env: { PATH, HOME, SYNCLINE_URL: url }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const said = { out: '', err: '' };
   child.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
@@ -49,6 +54,20 @@ describe('syncline context watch', () => {
     child.kill('SIGINT');
     expect(await ended).toBe(0);
     expect(said.err).toBe('');
+  }, 60_000);
+
+  it('ends with 1 and the reason when its key is revoked', async () => {
+    const reader = { tenant: 'default' as TenantId, name: 'reader', scopes: ['read'] as const };
+    let isRevoked = false;
+    const lookup = async () => (isRevoked ? null : reader);
+    const locked = await startRealApi({ auth: { mode: 'keys', lookup } });
+    const { said, ended } = startWatchAt(locked.url, '--api-key', 'sk_reader');
+    await vi.waitFor(() => expect(said.err).toContain('Watching'), { timeout: 30_000 });
+    isRevoked = true;
+    expect(await ended).toBe(1);
+    expect(said.err).toContain('error UNAUTHENTICATED: ');
+    expect(said.out).toBe('');
+    await locked.stop();
   }, 60_000);
 
   it('takes one thing to watch and no more', async () => {

@@ -45,12 +45,33 @@ const upTo = (last: number): number[] => Array.from({ length: last }, (_, at) =>
 describe('a subscribed client', () => {
   it('hears each change once, however many subscriptions it fits', async () => {
     const { client, changes } = listening();
+    const { cursor } = await writer.changes({ since: 'now' });
     await client.subscribe('live/a');
-    await client.subscribe({ prefix: 'live/', fields: ['data'] });
+    await client.subscribe({ prefix: 'live/' });
     await writer.store('live/a', { step: 1 });
     await writer.store('live/b', 1);
     await waitFor(() => expect(changes).toHaveLength(2));
-    expect(changes.map((each) => each.key)).toEqual(['live/a', 'live/b']);
+    // A replay of what was told is not told again either.
+    await client.subscribe({ prefix: 'live/', since: cursor });
+    await writer.store('live/c', 1);
+    await waitFor(() => expect(changes.at(-1)?.key).toBe('live/c'));
+    expect(changes.map((each) => each.key)).toEqual(['live/a', 'live/b', 'live/c']);
+  });
+
+  it('hears it with the fields of each subscription, also when one without them fits, too', async () => {
+    const { client, changes } = listening();
+    await client.subscribe('both/a');
+    await client.subscribe({ prefix: 'both/', fields: ['data'] });
+    await client.subscribe({ tag: 'both', fields: ['tags'] });
+    for (const step of [1, 2]) await writer.store('both/a', { step }, { tags: ['both'] });
+    await waitFor(() => expect(changes).toHaveLength(6));
+    for (const version of [1, 2]) {
+      const told = changes.filter((each) => each.version === version);
+      expect(told.flatMap(({ data }) => (data === undefined ? [] : [data]))).toEqual([
+        { step: version },
+      ]);
+      expect(told.flatMap(({ tags }) => (tags === undefined ? [] : [tags]))).toEqual([['both']]);
+    }
   });
 
   it('hears nothing more once it has unsubscribed, or taken its listener off', async () => {

@@ -131,6 +131,54 @@ describe('deploy/', () => {
   });
 });
 
+describe('docker-compose.yml', () => {
+  interface Service {
+    readonly command?: readonly string[];
+    readonly environment: Readonly<Record<string, string>>;
+    readonly env_file?: readonly { readonly path: string; readonly required: boolean }[];
+  }
+  const text = (name: string): string =>
+    readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
+  const { services } = parse(text('docker-compose.yml'), { merge: true }) as {
+    services: Readonly<Record<string, Service>>;
+  };
+  const roles = Object.entries(services).filter(([, { command }]) =>
+    command?.includes('dist/main/run.js'),
+  );
+  /** Theirs are the servers of this file, and what is the same in each container. */
+  const FIXED = new Set([
+    ...['POSTGRES_HOST', 'DATABASE_URL', 'REDIS_URL', 'REDIS_PASSWORD', 'SYNCLINE_HOME'],
+    ...['TEMPORAL_POSTGRES_PASSWORD', 'TEMPORAL_ADDRESS', 'TEMPORAL_NAMESPACE', 'CONTEXT_AUTH'],
+    ...['CONTEXT_API_HOST', 'CONTEXT_API_PORT', 'SYNCLINE_METRICS_PORT', 'BACKUP_DIRECTORY'],
+  ]);
+
+  it('lets every variable of .env.example reach every role', () => {
+    const names = [...text('.env.example').matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map(
+      ([, name]) => name!,
+    );
+    expect(names).toContain('CONTEXT_ENCRYPTION_OLD_KEYS');
+    expect(names).toContain('CONTEXT_TRUST_PROXY');
+    expect(roles.map(([name]) => name)).toHaveLength(5);
+    for (const [role, { environment, env_file: files }] of roles) {
+      expect(files, role).toContainEqual({ path: '.env', required: false });
+      for (const name of names.filter((each) => !FIXED.has(each))) {
+        const given = environment[name];
+        const isPassedOn = given === undefined || given.startsWith(`\${${name}:`);
+        expect(isPassedOn, `${role}: ${name}=${given}`).toBe(true);
+      }
+    }
+  });
+
+  it('lets Prometheus scrape each worker, and makes backups in one role only', () => {
+    for (const [role, { environment }] of roles) {
+      expect(environment['SYNCLINE_METRICS_PORT'], role).toBe('9100');
+      expect(environment['BACKUP_DIRECTORY'], role).toBe(
+        role === 'context-backup' ? '/backups' : '',
+      );
+    }
+  });
+});
+
 const promtool =
   findCommand('promtool') ??
   [join(homedir(), '.cache', 'syncline', 'bin', 'promtool')].find(isExecutable) ??

@@ -227,6 +227,17 @@ describe('a bad message', () => {
     expect(ws.messages.filter((each) => each.type === 'error').length).toBeLessThan(40);
   });
 
+  it('that is well formed but wrong, again and again, closes it with 1008, too', async () => {
+    const ws = await socket();
+    for (let nth = 0; nth < 100; nth += 1) {
+      ws.send({ type: 'unsubscribe-context', payload: { subscription: 'none' } });
+    }
+    expect((await ws.closed).code).toBe(1008);
+    const errors = ws.messages.filter((each) => each.type === 'error');
+    expect(errors[0]?.payload).toMatchObject({ code: 'NOT_FOUND' });
+    expect(errors.length).toBeLessThan(40);
+  });
+
   it('of a megabyte and more closes it at once with 1009', async () => {
     const ws = await socket();
     ws.send(' '.repeat(1024 * 1024 + 1));

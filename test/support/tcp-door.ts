@@ -7,6 +7,8 @@ export interface TcpDoor {
   readonly url: string;
   /** Connections made so far. */
   connections(): number;
+  /** Connections refused so far. */
+  refusals(): number;
   /** Whether the mark has come out of the server. */
   hasSeenMark(): boolean;
   /** From now on lets nobody in, or everybody again. */
@@ -22,11 +24,13 @@ export interface TcpDoor {
 export async function openTcpDoor(target: number, mark = ''): Promise<TcpDoor> {
   const pairs = new Set<{ readonly inner: Socket; readonly outer: Socket }>();
   let made = 0;
+  let refused = 0;
   let isRefusing = false;
   let isStalled = false;
   let hasSeen = false;
   const server = createServer((outer) => {
     if (isRefusing) {
+      refused += 1;
       outer.destroy();
       return;
     }
@@ -63,6 +67,7 @@ export async function openTcpDoor(target: number, mark = ''): Promise<TcpDoor> {
     port,
     url: `http://127.0.0.1:${port}`,
     connections: () => made,
+    refusals: () => refused,
     hasSeenMark: () => hasSeen,
     refuse: (refusing) => void (isRefusing = refusing),
     cut,

@@ -1,7 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Queue } from 'bullmq';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../domain/clock.ts';
 import { migrate } from '../../../main/migrate.ts';
 import { queueConnection } from '../../../main/redis.ts';
@@ -9,6 +10,7 @@ import { backupName, deleteOldBackups, listBackups } from '../../../store/backup
 import { verifyBackup } from '../../../store/backup/restore-backup.ts';
 import { writeBackup } from '../../../store/backup/write-backup.ts';
 import { startBackupSchedule } from '../../../workers/backup-schedule.ts';
+import { keepScheduled } from '../../../workers/keep-scheduled.ts';
 import { makeBackup, type ScheduledBackups } from '../../../workers/make-backup.ts';
 import { testDatabase, testRedis } from '../../support/servers.ts';
 
@@ -95,7 +97,7 @@ describe('the schedule on Redis', () => {
         log: { info: () => undefined, warn: () => undefined },
       });
       await expect.poll(() => listBackups(directory), { timeout: 20_000 }).toHaveLength(1);
-      await started.stop();
+      await started!.stop();
       const [made] = await listBackups(directory);
       const manifest = await verifyBackup({ file: join(directory, made!.name) });
       expect(manifest.tables.length).toBeGreaterThan(10);
@@ -103,5 +105,52 @@ describe('the schedule on Redis', () => {
       queues.close();
       await database.drop();
     }
+  });
+
+  describe('shared by several processes', () => {
+    const log = { info: () => undefined, warn: () => undefined };
+
+    it('stays when one without a directory starts and stops, and comes back when Redis forgets it', async () => {
+      const { url, prefix } = testRedis();
+      const queues = queueConnection(url);
+      const deps = { connection: queues.connection, prefix, log, lookEveryMs: 50 };
+      const queue = new Queue('syncline-backup', { connection: queues.connection, prefix });
+      const names = async () => (await queue.getJobSchedulers()).map(({ key }) => key);
+      const one = await startBackupSchedule({ ...deps, backups: schedule() });
+      try {
+        expect(await names()).toEqual(['make-backup']);
+        const other = await startBackupSchedule({
+          ...deps,
+          backups: schedule({ directory: null }),
+        });
+        expect(other).toBeNull();
+        expect(await names()).toEqual(['make-backup']);
+
+        await queue.removeJobScheduler('make-backup');
+        await expect.poll(names, { timeout: 10_000 }).toEqual(['make-backup']);
+      } finally {
+        await one?.stop();
+        await queue.close();
+        queues.close();
+      }
+    });
+
+    it('is not begun anew by looking after it', async () => {
+      const { url, prefix } = testRedis();
+      const queues = queueConnection(url);
+      const queue = new Queue('syncline-backup', { connection: queues.connection, prefix });
+      const looked = vi.spyOn(queue, 'getJobScheduler');
+      const set = vi.spyOn(queue, 'upsertJobScheduler');
+      const kept = keepScheduled(queue, { everyMs: { job: 60_000 }, log, lookEveryMs: 20 });
+      try {
+        await kept.started;
+        await vi.waitFor(() => expect(looked.mock.calls.length).toBeGreaterThan(3));
+        expect(set).toHaveBeenCalledTimes(1);
+      } finally {
+        kept.stop();
+        await queue.close();
+        queues.close();
+      }
+    });
   });
 });

@@ -179,6 +179,10 @@ describe('the way in', () => {
     expect(await configured('configured-3')).toBe(false);
     expect(await keys.lookup('configured-3')).toBeNull();
     expect(await configured('configured-4')).toBe(true);
+    // Not even after another one was configured in between.
+    expect(await configured('configured-3')).toBe(false);
+    expect(await keys.lookup('configured-3')).toBeNull();
+    expect(await keys.lookup('configured-4')).toBeNull();
   });
 
   it('is made once, however many processes start at the same time', async () => {

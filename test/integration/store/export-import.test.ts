@@ -331,6 +331,61 @@ describe('a broken line', () => {
   });
 });
 
+describe('parents that change places', () => {
+  /** A tenant with `a` below `b` below `c`, and lines that put them in other places. */
+  async function family(places: Readonly<Record<string, string | null>>) {
+    const mine = await freshTenant();
+    for (const [key, parentId] of Object.entries({ c: null, b: 'c', a: 'b' })) {
+      const options = { ttl: null, parentId };
+      await under.store.contexts.store(mine, { key: asKey(key), data: 1, options });
+    }
+    const lines = (await exported(mine)).map((line) => {
+      const { key } = JSON.parse(line) as { key: string };
+      const parentId = places[key] ?? null;
+      return changed(line, { parentId, version: 2, changeType: 'update' });
+    });
+    const parents = async () =>
+      Object.fromEntries(
+        (await under.store.contexts.list(mine, { limit: 9 })).items.map((row) => [
+          row.key,
+          row.parentId,
+        ]),
+      );
+    return { mine, lines, parents };
+  }
+
+  it.each([['forwards'], ['backwards']])('are taken, with the lines %s', async (order) => {
+    const places = { a: null, b: 'a', c: 'b' };
+    const { mine, lines, parents } = await family(places);
+    const sent = order === 'forwards' ? lines : lines.toReversed();
+    expect(await importLines(mine, sent, 'overwrite')).toMatchObject({ imported: 3, failed: 0 });
+    expect(await parents()).toEqual(places);
+  });
+
+  it.each([['forwards'], ['backwards']])(
+    'are refused only where they close a cycle, with the lines %s',
+    async (order) => {
+      const { mine, lines, parents } = await family({ a: 'b', b: 'c', c: 'a' });
+      const sent = order === 'forwards' ? lines : lines.toReversed();
+      const result = await importLines(mine, sent, 'overwrite');
+      expect(result).toMatchObject({ imported: 2, failed: 1, errors: [{ code: 'VALIDATION' }] });
+      expect(await parents()).toEqual({ a: 'b', b: 'c', c: null });
+    },
+  );
+
+  it('leave no cycle where a refused key goes back to the parent it had', async () => {
+    // b cannot be its own parent and stays below c: beside c below a that is sound, beside c below b not.
+    const { mine, lines, parents } = await family({ a: null, b: 'b', c: 'a' });
+    const result = await importLines(mine, lines, 'overwrite');
+    expect(result.errors.map(({ line }) => line)).toEqual([2]);
+    expect(await parents()).toEqual({ a: null, b: 'c', c: 'a' });
+    const second = await family({ a: null, b: 'b', c: 'b' });
+    const left = await importLines(second.mine, second.lines, 'overwrite');
+    expect(left.errors.map(({ line }) => line)).toEqual([2, 3]);
+    expect(await second.parents()).toEqual({ a: null, b: 'c', c: null });
+  });
+});
+
 describe('a key with more versions than fit into one batch', () => {
   it('comes over whole', async () => {
     const [from, to] = [await freshTenant(), await freshTenant()];

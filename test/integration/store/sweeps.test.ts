@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
+import { messageOf } from '../../../domain/errors.ts';
 import type { Memory } from '../../../domain/item.ts';
+import { createSweeps } from '../../../store/sweeps.ts';
 import { expireContexts } from '../../../workers/expire-contexts.ts';
 import { CALLER, createTestEngine, TENANT, type TestEngine } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
@@ -52,6 +54,51 @@ describe('the expiry sweep', () => {
     expect(await under.store.sweeps.expireContexts(3)).toBe(3);
     expect(await expireContexts(under.store.sweeps)).toEqual({ expired: 4 });
     expect(await deletes()).toHaveLength(7);
+  });
+
+  it('passes over a context whose version numbers are used up, and goes on with the others', async () => {
+    const other = await under.addTenant('beside');
+    await storeFor(10, 'used up');
+    await storeFor(10, 'ordinary', other);
+    await under.admin(
+      `UPDATE contexts SET version = 2147483647, expires_at = '2020-01-01' WHERE key = 'used up'`,
+    );
+    under.clock.offsetMs = 11_000;
+    expect(await under.store.sweeps.expireContexts(1)).toBe(1);
+    expect(await deletes()).toMatchObject([{ tenant: 'beside', key: 'ordinary' }]);
+    expect(await under.store.contexts.get(CALLER, asKey('used up'))).toBeNull();
+    const all = 'SELECT context_system.cleanup_expired_contexts() AS gone';
+    expect(await under.admin(all)).toEqual([{ gone: 0 }]);
+  });
+
+  it('of one tenant that fails costs no other tenant its expiry, and is told', async () => {
+    const other = await under.addTenant('unharmed');
+    for (const key of ['a', 'b', 'c']) await storeFor(10, key);
+    await storeFor(20, 'd', other);
+    await under.admin(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'refused'; END $$;
+      CREATE TRIGGER refuse BEFORE UPDATE ON contexts FOR EACH ROW
+        WHEN (old.tenant_id = 'default') EXECUTE FUNCTION refuse()`);
+    const { database, clock } = under;
+    const failed: unknown[] = [];
+    const deps = {
+      database,
+      clock: { now: () => Date.now() + clock.offsetMs },
+      onCommitted: () => undefined,
+    };
+    const onSweepFailed = (tenant: string, error: unknown) =>
+      failed.push([tenant, messageOf(error)]);
+    try {
+      clock.offsetMs = 21_000;
+      expect(await createSweeps({ ...deps, onSweepFailed }).expireContexts(2)).toBe(1);
+      expect(failed).toEqual([['default', 'refused']]);
+      expect(await deletes()).toMatchObject([{ tenant: 'unharmed', key: 'd' }]);
+      // Whoever does not ask to be told learns it from the sweep itself.
+      await expect(createSweeps(deps).expireContexts(2)).rejects.toThrow('refused');
+    } finally {
+      await under.admin('DROP FUNCTION refuse CASCADE');
+    }
   });
 
   it.skipIf(!hasRealPostgres())(

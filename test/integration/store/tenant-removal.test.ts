@@ -4,6 +4,7 @@ import { systemClock } from '../../../domain/clock.ts';
 import type { Caller } from '../../../domain/context.ts';
 import type { TenantId } from '../../../domain/ids.ts';
 import type { TenantRemoval, Tenants } from '../../../store/contract.ts';
+import type { Database } from '../../../store/database.ts';
 import { createTenants } from '../../../store/tenants.ts';
 import { seedTenant, type Seeded } from './seeded-tenants.ts';
 import { codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
@@ -37,6 +38,13 @@ async function rowsOf(id: string): Promise<Record<string, number>> {
     if (row!.rows > 0) counts[name] = row!.rows;
   }
   return counts;
+}
+
+/** What waits for the gate goes on once it is open. */
+function createGate(): { readonly gate: Promise<void>; open(): void } {
+  let open = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  return { gate, open: () => open() };
 }
 
 /** As if the first call had been long ago. */
@@ -143,6 +151,95 @@ describe('removing a tenant with data', () => {
     const secret = `sk-${randomUUID()}`;
     const key = { id: randomUUID(), secret, name: 'late', scopes: ['read'], expiresAt: null };
     expect(await codeOf(under.store.keys.create(caller, key))).toBe('TENANT_NOT_FOUND');
+  });
+});
+
+describe('a tenant made by several at the same time', () => {
+  /** The database as one sees it who is slow between two transactions of a tenant. */
+  const slowed = (until: Promise<unknown>): Database => ({
+    ...under.database,
+    withTenant: async (tenant, work) => {
+      await until;
+      return under.database.withTenant(tenant, work);
+    },
+  });
+  /** Makes it, and stores a row as soon as it is there. */
+  const makeAndStore = async (made: Tenants, id: string): Promise<void> => {
+    const { id: tenant } = await made.create(root, { id: idOf(id), name: id });
+    await put(under, { tenant, actor: null }, 'mine', 1);
+  };
+
+  it('belongs to one of them, and keeps what that one stores', async () => {
+    const { gate, open } = createGate();
+    const slow = createTenants({ database: slowed(gate), clock: systemClock });
+    const late = makeAndStore(slow, 'raced');
+    const early = makeAndStore(tenants, 'raced');
+    await early.catch(() => undefined);
+    open();
+    const [first, second] = await Promise.allSettled([early, late]);
+    expect([first.status, second.status].sort()).toEqual(['fulfilled', 'rejected']);
+    expect(await rowsOf('raced')).toMatchObject({ contexts: 1 });
+  });
+
+  it('keeps it however they meet', async () => {
+    for (let nth = 0; nth < 5; nth += 1) {
+      const makers = [1, 2, 3, 4].map(() => makeAndStore(tenants, `crowd${nth}`));
+      const made = await Promise.allSettled(makers);
+      expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      expect(await rowsOf(`crowd${nth}`)).toMatchObject({ contexts: 1 });
+    }
+  });
+
+  it('keeps what is stored in it while somebody still removes the rows of a former one', async () => {
+    const { caller } = await seedTenant(under, 'phoenix');
+    await removeWhole('phoenix');
+    await put(under, caller, 'left/behind', 1);
+    const { gate, open } = createGate();
+    const slow = createTenants({ database: slowed(gate), clock: systemClock });
+    const removing = slow.remove(root, idOf('phoenix'), { force: true, forMs: 60_000 });
+    await makeAndStore(tenants, 'phoenix');
+    open();
+    await removing.catch(() => undefined);
+    expect(await rowsOf('phoenix')).toMatchObject({ contexts: 1 });
+  });
+});
+
+describe('removing a tenant without force', () => {
+  it('is refused when its first row is written in between, and lets it in again', async () => {
+    const caller = await under.addTenant('first-row');
+    let wasWritten = false;
+    const database: Database = {
+      ...under.database,
+      withTenant: async (tenant, work) => {
+        const answer = await under.database.withTenant(tenant, work);
+        if (!wasWritten) {
+          wasWritten = true;
+          await put(under, caller, 'first', 1);
+        }
+        return answer;
+      },
+    };
+    const removing = createTenants({ database, clock: systemClock });
+    const how = { force: false, forMs: 60_000 };
+    expect(await codeOf(removing.remove(root, idOf('first-row'), how))).toBe('TENANT_NOT_EMPTY');
+    expect(await rowsOf('first-row')).toMatchObject({ contexts: 1 });
+    const { items } = await tenants.list({ limit: 100 });
+    expect(items.find(({ id }) => id === 'first-row')).toMatchObject({ removingAt: null });
+  });
+
+  it('never takes a row along that is written after the mark', async () => {
+    const caller = await under.addTenant('second-row');
+    await under.store.keys.ensure('sk-second-row', {
+      id: randomUUID(),
+      tenant: caller.tenant,
+      name: 'key',
+      scopes: ['write'],
+    });
+    expect(await remove('second-row', { force: false })).toEqual({ removed: false, rows: 1 });
+    await put(under, caller, 'late', 1);
+    await passGrace('second-row');
+    expect(await codeOf(remove('second-row', { force: false }))).toBe('TENANT_NOT_EMPTY');
+    expect(await rowsOf('second-row')).toMatchObject({ contexts: 1 });
   });
 });
 

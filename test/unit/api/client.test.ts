@@ -59,6 +59,18 @@ describe('the client', () => {
     expect(other.requests[0]?.key).not.toBe(first);
   });
 
+  it('sends a write again as it was at the call, whatever became of the data meanwhile', async () => {
+    const answers = [problem('UNAVAILABLE', 503), new TypeError('x'), Response.json({})];
+    const { client, requests } = clientOf(answers);
+    const data = { step: 1 };
+    const stored = client.store('a', data);
+    data.step = 2;
+    await stored;
+    expect(requests.map(({ body }) => body)).toEqual(
+      Array.from({ length: 3 }, () => '{"key":"a","data":{"step":1}}'),
+    );
+  });
+
   it('waits for a twin that is still at work, and gives up when asked for too much patience', async () => {
     const twin = clientOf([problem('IDEMPOTENCY_IN_PROGRESS', 409), Response.json({ version: 1 })]);
     expect(await twin.client.store('a', 1)).toEqual({ version: 1 });

@@ -360,6 +360,61 @@ describe('a conversation with another hub', () => {
     }
   });
 
+  it.each(['ENCRYPTION_NOT_CONFIGURED', 'DECRYPTION_FAILED'])(
+    'sets aside a context the other hub cannot open (%s), and takes the others',
+    async (code) => {
+      const connector = await open();
+      const keys = ['p/a', 'p/b', 'p/c'];
+      const changes = keys.map((key, nth) => ({ key, version: 1, cursor: `1.${nth}` }));
+      answer = (req, res) => {
+        if (req.url?.includes('/batch')) {
+          return answerGets(req, res, (key) =>
+            key === 'p/b'
+              ? { status: 500, ...problem(code) }
+              : { ...row(key), size: 1, encrypted: false, data: 1 },
+          );
+        }
+        const items = keys.map((key) => row(key));
+        if (req.url?.includes('/list')) return json(res, 200, { items, nextCursor: null });
+        json(res, 200, { changes: req.url?.includes('now') ? [] : changes, cursor: '7.7' });
+      };
+      const listed = await connector.observe({ since: null, page: null });
+      const told = await connector.observe({ since: '6.6', page: null });
+      const read = await connector.read(['a', 'b', 'c'].map(asRemoteId));
+      for (const entries of [listed.entries, told.entries, read]) {
+        expect(entries).toMatchObject([
+          { status: 'present', remoteId: 'a' },
+          { status: 'faulty', remoteId: 'b', code: 'ITEM_ENCRYPTED' },
+          { status: 'present', remoteId: 'c' },
+        ]);
+      }
+    },
+  );
+
+  it('does not even ask for what the list says is encrypted', async () => {
+    const connector = await open();
+    const read: string[] = [];
+    answer = (req, res) => {
+      if (req.url?.includes('/batch')) {
+        return answerGets(req, res, (key) => {
+          read.push(key);
+          return { ...row(key), size: 1, data: 1 };
+        });
+      }
+      const items = [row('p/a'), { ...row('p/b'), encrypted: true }, row('p/c')];
+      if (req.url?.includes('/list')) return json(res, 200, { items, nextCursor: null });
+      json(res, 200, { changes: [], cursor: '7.7' });
+    };
+    const { entries, isComplete } = await connector.observe({ since: null, page: null });
+    expect(isComplete).toBe(true);
+    expect(read).toEqual(['p/a', 'p/c']);
+    expect(entries).toMatchObject([
+      { status: 'present', remoteId: 'a' },
+      { status: 'faulty', remoteId: 'b', code: 'ITEM_ENCRYPTED' },
+      { status: 'present', remoteId: 'c' },
+    ]);
+  });
+
   it('does not read its own writes back, nor is it woken by them', async () => {
     const connector = await open();
     let body = '';
