@@ -22,8 +22,9 @@ export default defineConfig({
       provider: 'v8',
       reporter: ['text-summary', 'html'],
       exclude: ['dist/**', 'test/**', 'bench/**', '*.config.*', '**/*.mjs'],
-      // Measured by `npm run coverage:sync`, which needs no servers and is a step of .ci/run.
-      thresholds: { 'sync/**': { branches: 95 } },
+      // `sync/` is measured by `npm run coverage:sync`, which needs no servers and is a step of .ci/run;
+      // the whole (seed 002: above 80 %) by `npm run test:coverage`.
+      thresholds: { lines: 80, 'sync/**': { branches: 95 } },
     },
   },
 });
