@@ -17,6 +17,7 @@ import { migrate } from '../main/migrate.ts';
 import type { FeedWatch } from '../store/contract.ts';
 import { createStore } from '../store/create-store.ts';
 import { createDatabase } from '../store/database.ts';
+import { waiter } from '../test/support/real-api.ts';
 import { startTestApi, testApiDeps } from '../test/support/api-under-test.ts';
 import { startBenchPostgres } from './bench-postgres.ts';
 import { table } from './figures.ts';
@@ -206,18 +207,4 @@ function figuresOf(what: string, all: readonly number[]): Figures {
   const at = (part: number): number =>
     Number((sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(2));
   return { what, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
-}
-
-function waiter(waiting: Set<() => void>) {
-  return (_tenant: TenantId, timeoutMs: number, signal: AbortSignal): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(wake, timeoutMs);
-      waiting.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
-      function wake(): void {
-        clearTimeout(timer);
-        waiting.delete(wake);
-        resolve();
-      }
-    });
 }

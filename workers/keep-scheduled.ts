@@ -33,7 +33,7 @@ export function keepScheduled(
     for (const [name, every] of Object.entries(everyMs)) {
       // One that is there is left alone: set again, it would begin its interval anew.
       if (hasSet && (await queue.getJobScheduler(name))) continue;
-      await queue.upsertJobScheduler(name, { every }, { name, data: {} });
+      await scheduleJob(queue, name, every);
     }
     hasSet = true;
   }
@@ -56,6 +56,11 @@ export function keepScheduled(
       clearInterval(timer);
     },
   };
+}
+
+/** Makes sure that a job comes again and again, from now on every `everyMs`. */
+export async function scheduleJob(queue: Queue, name: string, everyMs: number): Promise<void> {
+  await queue.upsertJobScheduler(name, { every: everyMs }, { name, data: {} });
 }
 
 /** Resolves after so long; keeps no process alive. */

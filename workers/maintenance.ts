@@ -17,7 +17,7 @@ import type { ConflictWatcher } from './conflict-watcher.ts';
 import { JOBS, JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from './contract.ts';
 import { expireContexts } from './expire-contexts.ts';
 import { forgetAnswers } from './forget-answers.ts';
-import { deadline, keepScheduled } from './keep-scheduled.ts';
+import { deadline, keepScheduled, scheduleJob } from './keep-scheduled.ts';
 import { reEncrypt } from './re-encrypt.ts';
 import { mendSearch } from './mend-search.ts';
 import { requestAudits } from './request-audits.ts';
@@ -81,9 +81,7 @@ export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenan
 
 /** Makes sure that these jobs come again and again. */
 export async function scheduleJobs(queue: Queue, names: readonly JobName[]): Promise<void> {
-  for (const name of names) {
-    await queue.upsertJobScheduler(name, { every: JOBS[name].everyMs }, { name, data: {} });
-  }
+  for (const name of names) await scheduleJob(queue, name, JOBS[name].everyMs);
 }
 
 const HANDLERS: Readonly<Record<JobName, (deps: MaintenanceDeps) => Promise<unknown>>> = {

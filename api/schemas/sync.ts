@@ -155,7 +155,6 @@ export const linkPatchSchema = z
   });
 
 export const idParams = z.strictObject({ id: idSchema });
-export const emptyBodySchema = z.strictObject({});
 export const startRunSchema = z.strictObject({
   reason: nameSchema(MAX_REASON_CODE_POINTS).optional(),
 });

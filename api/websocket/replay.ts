@@ -28,6 +28,13 @@ export interface Progress {
   hasBegun: boolean;
 }
 
+/** What is replayed: to whom, beside which live feed, and how far it has come. */
+export interface Replayed {
+  readonly subscription: Subscription;
+  readonly live: TenantFeed;
+  readonly progress: Progress;
+}
+
 /**
  * Resolves when the subscription is live, or ended. `onBegin` is called once the feed is known to
  * hold everything since.
@@ -35,28 +42,18 @@ export interface Progress {
  * @throws AppError INVALID_CURSOR, CURSOR_EXPIRED, UNAVAILABLE
  */
 export async function replay(
-  { feed, contexts, turns }: ReplayDeps,
-  {
-    subscription,
-    live,
-    progress,
-  }: { subscription: Subscription; live: TenantFeed; progress: Progress },
+  deps: ReplayDeps,
+  replayed: Replayed,
   onBegin: () => void,
 ): Promise<void> {
-  const { consumer } = subscription;
-  const step = (): Promise<boolean> =>
-    replayPage({ feed, contexts, turns }, { subscription, live, progress }, onBegin);
-  while (!(await consumer.replays.take(step)));
+  const { replays } = replayed.subscription.consumer;
+  while (!(await replays.take(() => replayPage(deps, replayed, onBegin))));
 }
 
 /** Delivers the next page. Whether that was all: the subscription is live, or ended. */
 async function replayPage(
   { feed, contexts, turns }: ReplayDeps,
-  {
-    subscription,
-    live,
-    progress,
-  }: { subscription: Subscription; live: TenantFeed; progress: Progress },
+  { subscription, live, progress }: Replayed,
   onBegin: () => void,
 ): Promise<boolean> {
   const { tenant, selector, consumer } = subscription;

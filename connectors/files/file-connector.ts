@@ -25,7 +25,7 @@ import { mergeLateDocument } from './merge-late.ts';
 import { checkReachable } from './places.ts';
 import { readTextFile } from './read-file.ts';
 import { createSafeWrite, unlessRaced, type FileDecision } from './safe-write.ts';
-import { createSerialQueue } from './serial-queue.ts';
+import { createSerialQueue } from '../serial-queue.ts';
 import { watchPlaces } from './watch.ts';
 
 export interface FileConnectorDeps {

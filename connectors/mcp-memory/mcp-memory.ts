@@ -34,7 +34,7 @@ import {
   REQUIRED_TOOLS,
   type MemoryServer,
 } from './memory-server.ts';
-import { createSerialQueue } from './serial-queue.ts';
+import { createSerialQueue } from '../serial-queue.ts';
 import { createServerTransport, serverNameOf } from './server-transport.ts';
 import { NO_LEASE, takeWriterLease, type WriterLease } from './writer-lease.ts';
 

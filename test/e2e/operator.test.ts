@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { runCli } from '../../cli/program.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { startSyncline, type SynclineProcess } from '../support/syncline-process.ts';
 import { createTwoSides, linkBoth, memory, type TwoSides } from '../support/two-sides.ts';
 
@@ -28,30 +28,16 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => syncline.close());
 
-async function cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: () => Promise.resolve(''),
+const cli = (...args: string[]) =>
+  runTestCli(args, {
     environment: {
       url: syncline.url,
-      apiKey: null,
-      hasColor: false,
       installation: {
         home: syncline.folder,
         servers: { postgres: null, redis: null, temporal: null },
       },
     },
-    version: '9.9.9',
-    runStart: () => Promise.resolve(0),
-    runMain: () => Promise.resolve(0),
   });
-  return { code, stdout, stderr };
-}
 
 const idIn = (text: string, after: string): string =>
   new RegExp(`${after} ([0-9a-f-]{36})`).exec(text)![1]!;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiServer } from '../../api/server.ts';
-import { runCli } from '../../cli/program.ts';
 import { ContextClient, SyncError, type BulkResult } from '../../client/index.ts';
 import { createFakeRemote, type FakeRemote } from '../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../connectors/fake/fake-type.ts';
 import type { Link } from '../../domain/link.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { callApi, startTestApi, testApiDeps } from '../support/api-under-test.ts';
 import { createTestEngine, type TestEngine } from '../support/engine.ts';
 
@@ -49,23 +49,7 @@ async function contested(names: readonly string[]) {
 
 const put = (key: string, data: object) => client.store(key, data, { kind: 'memory', ttl: null });
 
-async function cli(...args: string[]) {
-  let stdout = '';
-  let stderr = '';
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: async () => '',
-    environment: { url: api.url, apiKey: null, hasColor: false },
-    version: '9.9.9',
-    runStart: async () => 0,
-    runMain: async () => 0,
-  });
-  return { code, stdout, stderr };
-}
+const cli = (...args: string[]) => runTestCli(args, { environment: { url: api.url } });
 
 describe('a stale resolution', () => {
   it('answers 409 with the conflict as it is now, and the command says where to look', async () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Scope } from '../../api/contract.ts';
-import { runCli } from '../../cli/program.ts';
 import { ContextClient } from '../../client/index.ts';
 import type { TenantId } from '../../domain/ids.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { callApi, type TestAnswer, type TestRequest } from '../support/api-under-test.ts';
 import { encryptionWith, newMasterKey } from '../support/encryption.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
@@ -38,22 +38,7 @@ const sealed = (key: string, data: unknown) => ({
   body: { key, data, options: { encrypt: true } },
 });
 
-async function cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: () => Promise.resolve(''),
-    environment: { url: api.url, apiKey: null, hasColor: false },
-    version: '9.9.9',
-    runStart: () => Promise.resolve(0),
-    runMain: () => Promise.resolve(0),
-  });
-  return { code, stdout, stderr };
-}
+const cli = (...args: string[]) => runTestCli(args, { environment: { url: api.url } });
 
 describe('encryption over the API', () => {
   it('is an option of store and update, shown in the envelope and in lists', async () => {

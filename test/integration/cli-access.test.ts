@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCli } from '../../cli/program.ts';
 import { ContextClient } from '../../client/index.ts';
+import { runTestCli, type CliRun } from '../support/cli-under-test.ts';
 import { startKeyedApi, type KeyedApi } from '../support/keyed-api.ts';
 
 let api: KeyedApi;
@@ -10,33 +10,16 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs one command line; the key comes from the environment, as with SYNCLINE_API_KEY. */
-async function cli(
+function cli(
   args: string,
   given: { key?: string | null; confirm?: boolean } = {},
-): Promise<Ran> {
-  let [stdout, stderr] = ['', ''];
+): Promise<CliRun> {
   const { key = api.rootKey, confirm } = given;
-  const code = await runCli(args.split(' '), {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: async () => '',
+  return runTestCli(args.split(' '), {
     ...(confirm === undefined ? {} : { confirm: async () => confirm }),
-    environment: { url: api.url, apiKey: key, hasColor: false },
-    version: '9.9.9',
-    runStart: async () => 0,
-    runMain: async () => 0,
+    environment: { url: api.url, apiKey: key },
   });
-  return { code, stdout, stderr };
 }
 
 describe('syncline keys', () => {

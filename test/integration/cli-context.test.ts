@@ -1,6 +1,6 @@
 /** `syncline context …` and `syncline stats` against the real store. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCli } from '../../cli/program.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
 
 let api: RealApi;
@@ -9,23 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-async function cli(...args: readonly string[]) {
-  let stdout = '';
-  let stderr = '';
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: async () => '',
-    environment: { url: api.url, apiKey: null, hasColor: false },
-    version: '0.0.0',
-    runStart: async () => 0,
-    runMain: async () => 0,
-  });
-  return { code, stdout, stderr };
-}
+const cli = (...args: readonly string[]) => runTestCli(args, { environment: { url: api.url } });
 const rowsOf = (stdout: string): string[][] =>
   stdout
     .trimEnd()

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContextClient } from '../../client/index.ts';
-import type { CliIo } from '../../cli/cli-context.ts';
-import { runCli } from '../../cli/program.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
 
 let api: RealApi;
@@ -26,21 +25,11 @@ afterAll(async () => {
 });
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const io: CliIo = {
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
+  const { code, stdout, stderr } = await runTestCli(args, {
     isStdinTerminal: false,
-    readStdin: async () => '',
-    environment: { url: api.url, apiKey: null, hasColor: false },
-    version: '0.0.0-test',
-    runStart: async () => 0,
-    runMain: async () => 0,
-  };
-  const code = await runCli(args, io);
-  return { code, out, err };
+    environment: { url: api.url },
+  });
+  return { code, out: stdout, err: stderr };
 }
 
 describe('syncline export', () => {

@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { runCli } from '../../cli/program.ts';
+import { runTestCli } from '../support/cli-under-test.ts';
 import { testConnectors } from '../support/api-under-test.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
 
@@ -40,27 +40,19 @@ interface Given {
 }
 
 async function cli(args: readonly string[], given: Given = {}) {
-  let stdout = '';
-  let stderr = '';
   const questions: string[] = [];
   const isTerminal = given.isTerminal ?? false;
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
+  const ran = await runTestCli(args, {
     isStdoutTerminal: isTerminal,
     isStderrTerminal: isTerminal,
     isStdinTerminal: isTerminal,
-    readStdin: async () => '',
     confirm: async (question) => {
       questions.push(question);
       return given.answer ?? false;
     },
-    environment: { url: given.url ?? api.url, apiKey: null, hasColor: false },
-    version: '9.9.9',
-    runStart: async () => 0,
-    runMain: async () => 0,
+    environment: { url: given.url ?? api.url },
   });
-  return { code, stdout, stderr, questions };
+  return { ...ran, questions };
 }
 
 /** A link of the given project; the name is new each time. */

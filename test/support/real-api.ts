@@ -56,7 +56,8 @@ export async function startRealApi(
   };
 }
 
-function waiter(waiting: Set<() => void>): ApiDeps['waitForChange'] {
+/** A wait that ends when everybody in the set is called, after its time, or when it is aborted. */
+export function waiter(waiting: Set<() => void>): ApiDeps['waitForChange'] {
   return (_tenant, timeoutMs, signal) =>
     new Promise((resolve) => {
       const timer = setTimeout(wake, timeoutMs);

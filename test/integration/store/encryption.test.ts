@@ -1,13 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../../domain/clock.ts';
 import type { Context, ContextOptions } from '../../../domain/context.ts';
 import { hashJson } from '../../../domain/hash.ts';
 import type { Json } from '../../../domain/json.ts';
-import { createStore, type FullStore, type StoreDeps } from '../../../store/create-store.ts';
+import type { FullStore } from '../../../store/create-store.ts';
 import { encryptionWith, newMasterKey } from '../../support/encryption.ts';
 import { CALLER } from '../../support/engine.ts';
-import { asKey, codeOf, openStore, type StoreUnderTest } from './store-under-test.ts';
+import { asKey, codeOf, openStore, otherStore, type StoreUnderTest } from './store-under-test.ts';
 
 const MASTER = newMasterKey();
 const SECRET: Json = { word: 'the canary sings at dawn', list: [1, -0, 'é', { deep: null }] };
@@ -19,18 +17,6 @@ beforeAll(async () => {
   store = under.store;
 });
 afterAll(() => under.close());
-
-/** Another process on the same database. */
-function otherStore(more: Partial<StoreDeps>): FullStore {
-  return createStore({
-    database: under.database,
-    clock: systemClock,
-    newId: randomUUID,
-    maxContextBytes: 1024 * 1024,
-    onCommitted: () => undefined,
-    ...more,
-  });
-}
 
 function seal(key: string, data: Json = SECRET, options: ContextOptions = {}) {
   const all = { ttl: null, encrypt: true, ...options };
@@ -141,7 +127,7 @@ describe('an encrypted context', () => {
   });
 
   it('is what every new context becomes where the server says so, but for those that ask not to', async () => {
-    const other = otherStore({ encryption: encryptionWith(MASTER, { isDefault: true }) });
+    const other = otherStore(under, { encryption: encryptionWith(MASTER, { isDefault: true }) });
     const put = (key: string, encrypt?: boolean) =>
       other.contexts.store(CALLER, { key: asKey(key), data: 1, options: { ttl: null, encrypt } });
     expect((await put('e/default')).envelope.encrypted).toBe(true);
@@ -165,7 +151,7 @@ describe('an encrypted context', () => {
 });
 
 describe('without a master key', () => {
-  const plain = (): FullStore => otherStore({});
+  const plain = (): FullStore => otherStore(under);
 
   it('encryption that is asked for is refused, and nothing is written', async () => {
     const key = asKey('n/asked');
@@ -201,7 +187,7 @@ describe('without a master key', () => {
 
   it('another master key opens nothing, and says which one is missing', async () => {
     await seal('n/other');
-    const other = otherStore({ encryption: encryptionWith(newMasterKey()) });
+    const other = otherStore(under, { encryption: encryptionWith(newMasterKey()) });
     const reading = other.contexts.get(CALLER, asKey('n/other'));
     await expect(reading).rejects.toThrow(/fingerprint [0-9a-f]{16} is not configured/);
     expect(await codeOf(other.contexts.get(CALLER, asKey('n/other')))).toBe(
@@ -298,7 +284,7 @@ describe('what was tampered with', () => {
        WHERE k.tenant_id = 'bent' AND o.tenant_id = 'bent' AND k.id <> o.id`,
     );
     // This process has the key in memory; the next one does not.
-    const next = otherStore({ encryption: encryptionWith(MASTER) });
+    const next = otherStore(under, { encryption: encryptionWith(MASTER) });
     expect(await codeOf(next.contexts.get(caller, key))).toBe(TAMPERED);
   });
 });

@@ -1,13 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../../domain/clock.ts';
 import type { Caller } from '../../../domain/context.ts';
 import { createDataSource } from '../../../main/migrate.ts';
 import { EncryptBodies1763740000002 } from '../../../migrations/1763740000002-encrypt-bodies.ts';
-import { createStore, type FullStore } from '../../../store/create-store.ts';
+import type { FullStore } from '../../../store/create-store.ts';
 import { reEncrypt } from '../../../workers/re-encrypt.ts';
 import { encryptionWith, newMasterKey } from '../../support/encryption.ts';
-import { asKey, codeOf, openStore, type StoreUnderTest } from './store-under-test.ts';
+import { asKey, codeOf, openStore, otherStore, type StoreUnderTest } from './store-under-test.ts';
 
 const MASTER = newMasterKey();
 const SILENT = { warn: () => undefined };
@@ -21,16 +19,8 @@ beforeAll(async () => {
 afterAll(() => under.close());
 
 /** Another process on the same database, with nothing in memory. */
-function freshStore(encryption = encryptionWith(MASTER)): FullStore {
-  return createStore({
-    database: under.database,
-    clock: systemClock,
-    newId: randomUUID,
-    maxContextBytes: 1024 * 1024,
-    onCommitted: () => undefined,
-    encryption,
-  });
-}
+const freshStore = (encryption = encryptionWith(MASTER)): FullStore =>
+  otherStore(under, { encryption });
 
 async function sealMany(caller: Caller, count: number): Promise<void> {
   const options = { ttl: null, encrypt: true };
@@ -186,13 +176,7 @@ describe('a rotation', () => {
   });
 
   it('needs a master key', async () => {
-    const plain = createStore({
-      database: under.database,
-      clock: systemClock,
-      newId: randomUUID,
-      maxContextBytes: 1024,
-      onCommitted: () => undefined,
-    });
+    const plain = otherStore(under);
     const caller = await under.addTenant('none');
     expect(await codeOf(plain.rotation.rotate(caller))).toBe('ENCRYPTION_NOT_CONFIGURED');
     expect(await codeOf(plain.rotation.status(caller.tenant))).toBe('ENCRYPTION_NOT_CONFIGURED');

@@ -34,6 +34,18 @@ export interface StoreUnderTest {
   close(): Promise<void>;
 }
 
+/** Another process on the same database, with nothing in memory and a clock of its own. */
+export function otherStore({ database }: StoreUnderTest, more: Partial<StoreDeps> = {}): FullStore {
+  return createStore({
+    database,
+    clock: systemClock,
+    newId: randomUUID,
+    maxContextBytes: MAX_CONTEXT_BYTES,
+    onCommitted: () => undefined,
+    ...more,
+  });
+}
+
 /** Opens it; call `close` in `afterAll`. */
 export async function openStore(more: Partial<StoreDeps> = {}): Promise<StoreUnderTest> {
   const where = await testDatabase();

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiServer } from '../../../api/server.ts';
 import { readEnvironment } from '../../../cli/environment.ts';
-import { runCli } from '../../../cli/program.ts';
 import type { RunId } from '../../../domain/ids.ts';
+import { runTestCli, type CliRun } from '../../support/cli-under-test.ts';
 import { startTestApi, testApiDeps } from '../../support/api-under-test.ts';
 import { conflictRow, createStoreDouble, runRow } from '../../support/store-double.ts';
 
@@ -24,10 +24,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-interface CliResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
+interface CliResult extends CliRun {
   readonly startedWith: readonly string[] | null;
 }
 
@@ -35,19 +32,14 @@ async function cli(
   args: readonly string[],
   given: { stdin?: string; url?: string; isTerminal?: boolean } = {},
 ): Promise<CliResult> {
-  let stdout = '';
-  let stderr = '';
   let startedWith: readonly string[] | null = null;
   const isTerminal = given.isTerminal ?? false;
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
+  const ran = await runTestCli(args, {
     isStdoutTerminal: isTerminal,
     isStderrTerminal: isTerminal,
     isStdinTerminal: given.stdin === undefined,
     readStdin: async () => given.stdin ?? '',
-    environment: { url: given.url ?? api.url, apiKey: null, hasColor: true },
-    version: '9.9.9',
+    environment: { url: given.url ?? api.url, hasColor: true },
     runStart: async (passed) => {
       startedWith = passed;
       return 7;
@@ -57,7 +49,7 @@ async function cli(
       return 1;
     },
   });
-  return { code, stdout, stderr, startedWith };
+  return { ...ran, startedWith };
 }
 
 describe('exit codes and messages', () => {

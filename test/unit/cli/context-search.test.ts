@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ApiServer } from '../../../api/server.ts';
-import { runCli } from '../../../cli/program.ts';
 import type { ContextEnvelope } from '../../../domain/context.ts';
 import type { ContextKey } from '../../../domain/ids.ts';
 import type { SearchAnswer, SearchQuery } from '../../../store/contract.ts';
+import { runTestCli } from '../../support/cli-under-test.ts';
 import { startTestApi, testApiDeps } from '../../support/api-under-test.ts';
 import { createStoreDouble } from '../../support/store-double.ts';
 
@@ -33,21 +33,8 @@ beforeEach(() => {
   answer = NOTHING;
 });
 
-async function cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = '';
-  let stderr = '';
-  const code = await runCli(['context', 'search', ...args], {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    ...{ isStdoutTerminal: false, isStderrTerminal: false, isStdinTerminal: true },
-    readStdin: async () => '',
-    environment: { url: api.url, apiKey: null, hasColor: false },
-    version: '9.9.9',
-    runStart: async () => 0,
-    runMain: async () => 0,
-  });
-  return { code, stdout, stderr };
-}
+const cli = (...args: string[]) =>
+  runTestCli(['context', 'search', ...args], { environment: { url: api.url } });
 
 describe('syncline context search', () => {
   it('asks with all its words and options', async () => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ApiServer } from '../../../api/server.ts';
 import type { DoctorReport } from '../../../api/contract.ts';
 import { readEnvironment, type Environment } from '../../../cli/environment.ts';
-import { runCli } from '../../../cli/program.ts';
+import { runTestCli } from '../../support/cli-under-test.ts';
 import { HEALTHY, startTestApi, testApiDeps } from '../../support/api-under-test.ts';
 import { createStoreDouble } from '../../support/store-double.ts';
 
@@ -57,23 +57,8 @@ beforeEach(() => {
   now = { examine: HEALTHY, repair: HEALTHY };
 });
 
-async function cli(args: readonly string[], environment: Partial<Environment> = {}) {
-  let stdout = '';
-  let stderr = '';
-  const code = await runCli(args, {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    isStdoutTerminal: false,
-    isStderrTerminal: false,
-    isStdinTerminal: true,
-    readStdin: async () => '',
-    environment: { url: api.url, apiKey: null, hasColor: false, ...environment },
-    version: '9.9.9',
-    runStart: async () => 0,
-    runMain: async () => 0,
-  });
-  return { code, stdout, stderr };
-}
+const cli = (args: readonly string[], environment: Partial<Environment> = {}) =>
+  runTestCli(args, { environment: { url: api.url, ...environment } });
 
 /** A port on which something listens that is no Syncline. */
 async function strangePort(): Promise<number> {

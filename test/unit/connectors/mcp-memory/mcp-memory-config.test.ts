@@ -6,7 +6,7 @@ import {
   resolveSecrets,
 } from '../../../../connectors/mcp-memory/mcp-memory-config.ts';
 import { malformedLine } from '../../../../connectors/mcp-memory/memory-file.ts';
-import { createSerialQueue } from '../../../../connectors/mcp-memory/serial-queue.ts';
+import { createSerialQueue } from '../../../../connectors/serial-queue.ts';
 
 describe('the config of mcp-memory', () => {
   const good = [

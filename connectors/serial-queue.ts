@@ -1,5 +1,3 @@
-/** One thing after the other: the memory server loses writes when two calls overlap. */
-
 /** Runs tasks strictly in the order they were given; a failing task does not stop the next. */
 export type SerialQueue = <Result>(task: () => Promise<Result>) => Promise<Result>;
 
