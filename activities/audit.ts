@@ -103,6 +103,7 @@ async function drillDown(
   );
   const shown = at.buckets.flatMap((bucket) => at.seen.bucketsOf.get(bucket) ?? []);
   const differing = shown.filter((id) => isNews(recorded.get(id), at.seen.hashes.get(id) ?? null));
+  if (differing.length > 0) await sync.doubtCursor(ref);
   const sighted = await sightAgain(scope, differing, recorded);
   const doubted = [...recorded.values()].filter(isDoubtful).map((item) => item.key);
   const missing = [...recorded.values()].filter(

@@ -2,9 +2,8 @@
  * The I/O side of `resolveConflict`. Postgres decides everything: these only look, and pass on what
  * was decided, by choice and hash. Nothing they answer holds content.
  */
-import { ApplicationFailure } from '@temporalio/activity';
 import type { Clock } from '../domain/clock.ts';
-import { AppError, toAppError, type ErrorCode } from '../domain/errors.ts';
+import { AppError } from '../domain/errors.ts';
 import type { ConflictFallback } from '../domain/link.ts';
 import type {
   ConflictRef,
@@ -14,6 +13,7 @@ import type {
   WatchedConflict,
 } from '../store/contract.ts';
 import { decideConflict } from '../sync/decide-conflict.ts';
+import { asFailure } from './as-failure.ts';
 import type { ConflictActivities, ConflictView, FallbackEnd } from './contract.ts';
 
 export interface ConflictActivityDeps {
@@ -26,27 +26,15 @@ export interface ConflictActivityDeps {
 export function createConflictActivities(deps: ConflictActivityDeps): ConflictActivities {
   const steps = createConflictSteps(deps);
   return {
-    lookAtConflict: (ref) => translated(ALWAYS, () => steps.lookAtConflict(ref)),
-    resolveConflict: (ref, decision) =>
-      translated(WHILE_OUT, () => steps.resolveConflict(ref, decision)),
-    applyFallback: (ref) => translated(ALWAYS, () => steps.applyFallback(ref)),
+    lookAtConflict: (ref) => asFailure(() => steps.lookAtConflict(ref), ALWAYS),
+    // A person waits for the answer: only a server of ours that is out is waited for.
+    resolveConflict: (ref, decision) => asFailure(() => steps.resolveConflict(ref, decision)),
+    applyFallback: (ref) => asFailure(() => steps.applyFallback(ref), ALWAYS),
   };
 }
 
-type Retried = (code: ErrorCode) => boolean;
 /** The workflow lives for days: whatever stands in its way now may be gone tomorrow. */
-const ALWAYS: Retried = () => true;
-/** A person waits for the answer: only a server of ours that is out is waited for. */
-const WHILE_OUT: Retried = (code) => code === 'UNAVAILABLE';
-
-async function translated<T>(isRetried: Retried, step: () => Promise<T>): Promise<T> {
-  try {
-    return await step();
-  } catch (thrown) {
-    const { code, message } = toAppError(thrown);
-    throw ApplicationFailure.create({ type: code, message, nonRetryable: !isRetried(code) });
-  }
-}
+const ALWAYS = (): boolean => true;
 
 /** The same, callable without Temporal. */
 export function createConflictSteps({

@@ -23,6 +23,8 @@ export interface PassToken {
   readonly trigger: string;
   readonly mode: PassMode;
   readonly isRequested: boolean;
+  /** Whether the link runs only when asked. */
+  readonly isManual?: boolean;
   /** Whether another run that was asked for waits for its turn. */
   readonly othersWait?: boolean;
   /** True for the first observation of an epoch: it may be large. */
@@ -32,7 +34,19 @@ export interface PassToken {
 
 export type Begun =
   | { readonly status: 'begun'; readonly pass: PassToken }
-  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' | 'resting' };
+  | {
+      readonly status: 'refused';
+      readonly why: 'gone' | 'paused' | 'parked' | 'resting' | 'manual';
+    };
+
+/** Asks for a pass over a link. */
+export interface PassRequest {
+  readonly tenant: TenantId;
+  readonly linkId: LinkId;
+  readonly trigger: string;
+  /** It goes on with what the pass before has left; a link that only runs when asked allows that. */
+  readonly follows?: boolean;
+}
 
 export interface Observed {
   readonly observed: number;
@@ -47,6 +61,8 @@ export interface Observed {
   readonly hasWork: boolean;
   /** Intents of a crashed pass that were finished first. */
   readonly recovered: number;
+  /** Items set aside by this look; absent where a worker of before answered. */
+  readonly quarantined?: number;
 }
 
 export interface Planned {
@@ -144,9 +160,9 @@ export interface ConflictInput {
 
 export interface SyncActivities {
   /** A whole pass, unless it turns out large. */
-  pass(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<SmallPass>;
+  pass(link: PassRequest): Promise<SmallPass>;
   /** Begins a pass (or takes up an unfinished one) under a new fence. */
-  begin(link: { tenant: TenantId; linkId: LinkId; trigger: string }): Promise<Begun>;
+  begin(link: PassRequest): Promise<Begun>;
   /** Finishes open intents, then records what changed on both sides. */
   observe(pass: PassToken): Promise<Observed>;
   /** Decides every changed item and stores the plan; a tripped guard is part of the answer. */

@@ -1,11 +1,11 @@
 /** Makes the activities from their dependencies; each is thin: open the scope, do the step, translate errors. */
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { Context } from '@temporalio/activity';
 import type { Clock } from '../domain/clock.ts';
-import { retryAfterMsOf, toAppError } from '../domain/errors.ts';
 import type { IdSource, RunId } from '../domain/ids.ts';
 import type { LinkRef, Sweeps, SyncStore } from '../store/contract.ts';
 import type { ConnectorPool } from '../connectors/contract.ts';
-import type { PassOutcome, PassToken, SyncActivities } from './contract.ts';
+import type { PassOutcome, PassRequest, PassToken, SyncActivities } from './contract.ts';
+import { asFailure } from './as-failure.ts';
 import { observeAnew } from './audit.ts';
 import { execute, finishIntents } from './execute.ts';
 import { createBodyWork } from './compute/body-work.ts';
@@ -44,7 +44,7 @@ export function createSteps(given: ActivityDeps) {
   const openPasses = createOpenPasses();
   const deps = { ...given, openPasses, work: createBodyWork(given.threads ?? null) };
   return {
-    async begin(link: LinkRef & { trigger: string }) {
+    async begin(link: PassRequest) {
       const newRunId = deps.newId() as RunId;
       const connectorVersion = (kind: string) => versionOf(deps.pool, kind);
       const result = await deps.sync.beginPass({ ...link, newRunId, connectorVersion });
@@ -58,6 +58,7 @@ export function createSteps(given: ActivityDeps) {
         mode,
         isRequested,
         othersWait,
+        ...(result.pass.link.trigger === 'manual' && { isManual: true }),
         isBaseline: remoteCursor === null,
         startedAtMs: deps.clock.now(),
       };
@@ -65,6 +66,7 @@ export function createSteps(given: ActivityDeps) {
     },
     async observe(pass: PassToken, life: StepLife) {
       const scope = await openScope(deps, pass, life);
+      openPasses.doubt(pass);
       return pass.mode === 'audit' ? observeAnew(scope) : observe(scope);
     },
     async plan(pass: PassToken, life: StepLife) {
@@ -119,12 +121,12 @@ function hasNews({ counters }: PassOutcome): boolean {
 export function createActivities(deps: ActivityDeps): SyncActivities {
   const steps = createSteps(deps);
   return {
-    pass: (link) => translated(() => alive((life) => runSmallPass(steps, link, { life }))),
-    begin: (link) => translated(() => steps.begin(link)),
-    observe: (pass) => translated(() => alive((life) => steps.observe(pass, life))),
-    plan: (pass) => translated(() => alive((life) => steps.plan(pass, life))),
+    pass: (link) => asFailure(() => alive((life) => runSmallPass(steps, link, { life }))),
+    begin: (link) => asFailure(() => steps.begin(link)),
+    observe: (pass) => asFailure(() => alive((life) => steps.observe(pass, life))),
+    plan: (pass) => asFailure(() => alive((life) => steps.plan(pass, life))),
     execute: (pass) =>
-      translated(() =>
+      asFailure(() =>
         alive(async (life) => {
           // A second attempt must not race the first, which may still be running somewhere.
           if (Context.current().info.attempt === 1) return steps.execute(pass, life);
@@ -132,8 +134,8 @@ export function createActivities(deps: ActivityDeps): SyncActivities {
           return steps.resumeExecution({ ...pass, fence }, life);
         }),
       ),
-    settle: (pass, outcome) => translated(() => steps.settle(pass, outcome)),
-    pulse: () => translated(() => steps.pulse()),
+    settle: (pass, outcome) => asFailure(() => steps.settle(pass, outcome)),
+    pulse: () => asFailure(() => steps.pulse()),
   };
 }
 
@@ -152,21 +154,5 @@ async function alive<T>(step: (life: StepLife) => Promise<T>): Promise<T> {
     return await step({ heartbeat, signal: context.cancellationSignal });
   } finally {
     clearInterval(timer);
-  }
-}
-
-async function translated<T>(step: () => Promise<T>): Promise<T> {
-  try {
-    return await step();
-  } catch (error) {
-    const fault = toAppError(error);
-    const { code, message } = fault;
-    // Only a server of ours that is out is worth the same call again; the rest is the run's to judge.
-    throw ApplicationFailure.create({
-      type: code,
-      message,
-      nonRetryable: code !== 'UNAVAILABLE',
-      details: [{ retryAfterMs: retryAfterMsOf(fault) }],
-    });
   }
 }

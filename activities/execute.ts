@@ -7,7 +7,7 @@ import { AppError } from '../domain/errors.ts';
 import type { RemoteId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type { OpAnswer } from '../domain/op.ts';
-import { type Body, type ClaimedOp, type OpResult, type Settled } from '../store/contract.ts';
+import type { Body, ClaimedOp, OpResult, Settled } from '../store/contract.ts';
 import { answerFromRead, recoveryOf, type Found } from '../sync/recover.ts';
 import { settleOp } from '../sync/settle.ts';
 import type { Executed } from './contract.ts';
@@ -28,7 +28,10 @@ const CREATE_LANES = 2;
 
 type Totals = { -readonly [Name in keyof Omit<Executed, 'fence'>]: number };
 
-/** Batches are settled while the next one is claimed and written to the remote. */
+/**
+ * Batches are settled while the next one is claimed and written to the remote; what writes only the hub
+ * is settled while the remote is written.
+ */
 export async function execute(scope: PassScope): Promise<Executed> {
   const totals: Totals = { applied: 0, stale: 0, failed: 0, deletedHub: 0, deletedRemote: 0 };
   const limit = Math.min(MAX_BATCH, scope.connector.capabilities.maxBatch);
@@ -36,8 +39,14 @@ export async function execute(scope: PassScope): Promise<Executed> {
     for (let after = 0, isLast = false, isFirst = true; !isLast; isFirst = false) {
       const batch = await scope.sync.claimOps(scope.ref, { after, limit });
       totals.stale += batch.stale;
-      const results = await applyBatch(scope, batch.ops);
-      await overlap.start(async () => addUp(totals, results, await settle(scope, results)));
+      // What writes only the hub need not wait for the remote.
+      const local = batch.ops.filter((op) => op.side === 'hub').map(appliedHere);
+      if (local.length > 0) await overlap.start(settling(scope, totals, local));
+      const written = await applyBatch(
+        scope,
+        batch.ops.filter((op) => op.side !== 'hub'),
+      );
+      if (written.length > 0) await overlap.start(settling(scope, totals, written));
       ({ last: after, isLast } = batch);
       scope.heartbeat();
       // A large run is mostly creates, or has none: its first batch tells.
@@ -50,12 +59,15 @@ export async function execute(scope: PassScope): Promise<Executed> {
   return { ...totals, fence: scope.ref.fence };
 }
 
-function addUp(totals: Totals, results: readonly OpResult[], settled: Settled): void {
-  totals.applied += settled.applied;
-  totals.stale += settled.stale;
-  totals.failed += settled.failed;
-  totals.deletedHub += deletesDone(results, 'hub');
-  totals.deletedRemote += deletesDone(results, 'remote');
+function settling(scope: PassScope, totals: Totals, results: readonly OpResult[]) {
+  return async (): Promise<void> => {
+    const settled = await settle(scope, results);
+    totals.applied += settled.applied;
+    totals.stale += settled.stale;
+    totals.failed += settled.failed;
+    totals.deletedHub += deletesDone(results, 'hub');
+    totals.deletedRemote += deletesDone(results, 'remote');
+  };
 }
 
 function isHubCreate(op: ClaimedOp): boolean {
@@ -88,8 +100,7 @@ function deletesDone(results: readonly OpResult[], side: ClaimedOp['side']): num
   ).length;
 }
 
-async function settle(scope: PassScope, results: readonly OpResult[]): Promise<Settled> {
-  if (results.length === 0) return { applied: 0, stale: 0, failed: 0, wroteHub: false };
+function settle(scope: PassScope, results: readonly OpResult[]): Promise<Settled> {
   return scope.sync.settleOps(scope.ref, {
     results,
     settleOp,
@@ -98,16 +109,17 @@ async function settle(scope: PassScope, results: readonly OpResult[]): Promise<S
   });
 }
 
+/** The result of an op that writes the hub alone: settling it is all there is to do. */
+function appliedHere(op: ClaimedOp): OpResult {
+  return { status: 'applied', op, remote: null };
+}
+
 /** Writes the remote where an op asks for it. @throws whatever the connector throws: outcome unknown */
 async function applyBatch(scope: PassScope, ops: readonly ClaimedOp[]): Promise<OpResult[]> {
-  const hubOnly = ops.filter((op) => op.side === 'hub');
-  const writing = ops.filter((op) => op.side !== 'hub');
-  const local = hubOnly.map((op): OpResult => ({ status: 'applied', op, remote: null }));
-  if (writing.length === 0) return local;
-  const outcomes = await applyOrRenew(scope, writing.map(remoteOpOf));
+  if (ops.length === 0) return [];
+  const outcomes = await applyOrRenew(scope, ops.map(remoteOpOf));
   const byId = new Map(outcomes.map((outcome) => [outcome.opId, outcome]));
-  const remote = await Promise.all(writing.map((op) => resultOf(scope, op, byId.get(op.opId))));
-  return [...local, ...remote];
+  return Promise.all(ops.map((op) => resultOf(scope, op, byId.get(op.opId))));
 }
 
 /**
@@ -133,7 +145,6 @@ async function applyOrRenew(
       opId: newId(),
       action: 'create',
       expectedVersion: null,
-      expectedValue: null,
     })),
     signal,
   );
@@ -153,7 +164,6 @@ function remoteOpOf(op: ClaimedOp): RemoteOp<Json> {
     remoteId: op.remoteId,
     value: op.remoteValue,
     expectedVersion: op.remoteVersion,
-    expectedValue: op.expectedValue,
   };
 }
 

@@ -14,6 +14,7 @@ import { hashText } from '../domain/hash.ts';
 import type { RemoteId } from '../domain/ids.ts';
 import type { ItemKind } from '../domain/item.ts';
 import type { Json } from '../domain/json.ts';
+import { placeOfHalfPair, remoteIdFault } from '../domain/storable.ts';
 import type { NamelessItem, Naming, Sighting } from '../store/contract.ts';
 import { TOO_COMPLEX } from './compute/body-work.ts';
 import { createBreather } from './compute/breather.ts';
@@ -33,22 +34,27 @@ const MAX_KEY_CODE_POINTS = 512;
 /** Pages of the remote recorded at once, while the next is read and encoded. */
 const PAGES_RECORDED = 2;
 
+const NOTHING = { count: 0, setAside: 0 };
+
 export async function observe(scope: PassScope): Promise<Observed> {
   const recovered = scope.mayHaveIntents ? await finishIntents(scope) : 0;
-  const { hasNameless, ...hub } = await observeHub(scope);
-  if (hasNameless) await nameNewItems(scope);
+  const { hasNameless, baselineTo, ...hub } = await observeHub(scope);
+  const taken = baselineTo === null ? NOTHING : await takeBaseline(scope, baselineTo);
+  const unnamed = hasNameless ? await nameNewItems(scope) : 0;
   const remote = await observeRemote(scope);
-  return { ...hub, ...remote, recovered };
+  const quarantined = taken.setAside + unnamed + remote.quarantined;
+  const changedHub = hub.changedHub + taken.count;
+  return { ...hub, ...remote, changedHub, quarantined, recovered };
 }
 
-async function observeHub({
-  sync,
-  ref,
-  heartbeat,
-}: PassScope): Promise<
-  Pick<Observed, 'changedHub' | 'echo' | 'heldBack'> & { hasNameless: boolean }
+async function observeHub({ sync, ref, heartbeat }: PassScope): Promise<
+  Pick<Observed, 'changedHub' | 'echo' | 'heldBack'> & {
+    hasNameless: boolean;
+    baselineTo: string | null;
+  }
 > {
   const seen = { changedHub: 0, echo: 0, heldBack: false, hasNameless: false };
+  let baselineTo: string | null = null;
   for (let hasMore = true; hasMore;) {
     const page = await sync.observeHub(ref, HUB_PAGE);
     seen.changedHub += page.changed;
@@ -57,24 +63,63 @@ async function observeHub({
     // Asked of all items, so the last page knows.
     seen.hasNameless = page.hasNameless;
     hasMore = page.hasMore;
+    baselineTo = page.baselineTo ?? null;
     heartbeat();
   }
-  return seen;
+  return { ...seen, baselineTo };
 }
 
-/** A hub item's name on the remote comes from its body; only items without one are read. */
-async function nameNewItems(scope: PassScope): Promise<void> {
+/**
+ * A first look at many contexts: recorded and named page by page. Answers how many they are, and how
+ * many of them were set aside.
+ */
+async function takeBaseline(scope: PassScope, head: string): Promise<typeof NOTHING> {
   const { sync, ref, heartbeat } = scope;
+  let count = 0;
+  let setAside = 0;
+  const insert = async (namings: Parameters<typeof sync.insertNamed>[1]): Promise<void> => {
+    const unfit = await sync.insertNamed(ref, namings);
+    setAside += unfit;
+  };
   await overlapping(async (overlap) => {
     for (let after = '', isDone = false; !isDone;) {
-      const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
-      const namings = await Promise.all(items.map((item) => namingOf(scope, item)));
-      if (items.length > 0) await overlap.start(() => sync.nameItems(ref, namings));
+      const items = await sync.contextsInScope(ref, { after, limit: NAMING_PAGE });
+      const namings = await Promise.all(
+        items.map(async (item) => ({ ...(await namingOf(scope, item)), contextKind: item.kind! })),
+      );
+      if (items.length > 0) await overlap.start(() => insert(namings));
+      count += items.length;
       after = items.at(-1)?.key ?? after;
       isDone = items.length < NAMING_PAGE;
       heartbeat();
     }
   });
+  await sync.endBaseline(ref, head);
+  return { count, setAside };
+}
+
+/**
+ * A hub item's name on the remote comes from its body; only items without one are read. Answers how
+ * many were set aside.
+ */
+async function nameNewItems(scope: PassScope): Promise<number> {
+  const { sync, ref, heartbeat } = scope;
+  let setAside = 0;
+  const name = async (namings: readonly Naming[]): Promise<void> => {
+    const unfit = await sync.nameItems(ref, namings);
+    setAside += unfit;
+  };
+  await overlapping(async (overlap) => {
+    for (let after = '', isDone = false; !isDone;) {
+      const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
+      const namings = await Promise.all(items.map((item) => namingOf(scope, item)));
+      if (items.length > 0) await overlap.start(() => name(namings));
+      after = items.at(-1)?.key ?? after;
+      isDone = items.length < NAMING_PAGE;
+      heartbeat();
+    }
+  });
+  return setAside;
 }
 
 async function namingOf(
@@ -97,6 +142,8 @@ async function namingOf(
   const { result } = judged;
   if (result.status === 'too-complex') return unfit('ITEM_TOO_COMPLEX', TOO_COMPLEX);
   if (result.status === 'fit') {
+    const fault = remoteIdFault(result.name);
+    if (fault !== null) return unfit('ITEM_INVALID', fault);
     return { key, status: 'named', kind, remoteId: result.name as RemoteId };
   }
   return unfit('ITEM_INVALID', `the context is not a ${kind} item (${result.where})`);
@@ -104,7 +151,9 @@ async function namingOf(
 
 async function observeRemote(
   scope: PassScope,
-): Promise<Omit<Observed, 'changedHub' | 'echo' | 'heldBack' | 'recovered'>> {
+): Promise<
+  Omit<Observed, 'changedHub' | 'echo' | 'heldBack' | 'recovered'> & { quarantined: number }
+> {
   const { sync, ref } = scope;
   const { last, sightings, seenIds, ...seen } = await overlapping(
     (overlap) => readRemote(scope, overlap),
@@ -125,7 +174,8 @@ async function observeRemote(
     lapsedIds: isScan && scope.connector.lapsed ? await lapsedBeside(scope, seenIds) : [],
     scansNeeded: scope.scansNeeded,
   });
-  return { observed: seen.observed, changedRemote: seen.changed + gone, inDoubt, hasWork };
+  const { observed, quarantined } = seen;
+  return { observed, changedRemote: seen.changed + gone, inDoubt, hasWork, quarantined };
 }
 
 async function lapsedBeside(
@@ -157,6 +207,8 @@ interface RemoteRead {
   readonly seenIds: readonly RemoteId[] | null;
   readonly observed: number;
   readonly changed: number;
+  /** Set aside now, and not before. */
+  readonly quarantined: number;
 }
 
 /** Reads page after page; some are recorded while the next is read and encoded. */
@@ -165,21 +217,25 @@ async function readRemote(scope: PassScope, overlap: Overlap): Promise<RemoteRea
   // A first look at a million items need not remember them.
   const mayMiss = scope.remoteCursor !== null || (await sync.hasRemoteItems(ref));
   const seenIds: RemoteId[] | null = mayMiss ? [] : null;
-  let [observed, changed] = [0, 0];
+  let [observed, changed, quarantined] = [0, 0, 0];
   const recording: Set<RemoteId>[] = [];
   for (let next: string | null = null; ;) {
     const page = await observePage(scope, next);
+    // Recorded before the listing has proved complete, or for no cursor at all.
+    const isPart = next === null && (page.nextPage !== null || !page.isComplete);
+    if (isPart && page.mode === 'scan') await sync.doubtCursor(ref);
     observed += page.entries.length;
     for (const entry of page.entries) if (entry.status !== 'absent') seenIds?.push(entry.remoteId);
     // What is recorded of an id is known only once the page that showed it before is recorded.
     const isShownAgain = ({ remoteId }: { readonly remoteId: RemoteId }): boolean =>
       recording.some((ids) => ids.has(remoteId));
     if (page.entries.some(isShownAgain)) await overlap.rest();
-    const sightings = await sight(scope, page.entries);
+    const { sightings, setAside } = await sight(scope, page.entries);
     changed += sightings.length;
+    quarantined += setAside;
     next = page.nextPage;
     heartbeat();
-    if (next === null) return { last: page, sightings, seenIds, observed, changed };
+    if (next === null) return { last: page, sightings, seenIds, observed, changed, quarantined };
     recording.push(new Set(page.entries.map(({ remoteId }) => remoteId)));
     if (recording.length > PAGES_RECORDED) recording.shift();
     await overlap.start(() => sync.recordSightings(ref, sightings));
@@ -188,9 +244,9 @@ async function readRemote(scope: PassScope, overlap: Overlap): Promise<RemoteRea
 
 /** A remote that no longer knows our cursor is read whole instead: a scan shows all a feed would. */
 async function observePage(scope: PassScope, page: string | null): Promise<ObservePage<Json>> {
-  const { connector, remoteCursor: since, signal } = scope;
+  const { connector, remoteCursor: since, isCursorDoubted: isDoubted, signal } = scope;
   try {
-    return await connector.observe({ since, page, signal });
+    return await connector.observe({ since, isDoubted, page, signal });
   } catch (error) {
     const isExpired = error instanceof AppError && error.code === 'CURSOR_EXPIRED';
     if (!isExpired || since === null || page !== null) throw error;
@@ -198,10 +254,16 @@ async function observePage(scope: PassScope, page: string | null): Promise<Obser
   }
 }
 
-/** The entries of a page that differ from what is recorded, with their bodies. */
-async function sight(scope: PassScope, entries: readonly RemoteEntry<Json>[]): Promise<Sighting[]> {
+/**
+ * The entries of a page that differ from what is recorded, with their bodies, and how many of them
+ * are to be set aside that were not.
+ */
+async function sight(
+  scope: PassScope,
+  entries: readonly RemoteEntry<Json>[],
+): Promise<{ sightings: readonly Sighting[]; setAside: number }> {
   const { sync, ref, connector, signal } = scope;
-  if (entries.length === 0) return [];
+  if (entries.length === 0) return { sightings: [], setAside: 0 };
   // A page may hold an entry twice; the later one is the newer.
   const latest = new Map(entries.map((entry) => [entry.remoteId, entry]));
   const known = await sync.knownRemotes(ref, [...latest.keys()]);
@@ -221,7 +283,10 @@ async function sight(scope: PassScope, entries: readonly RemoteEntry<Json>[]): P
     const isKnown = known.has(entry.remoteId);
     sightings.push(sightingOf(scope, entry).then((seen) => ({ ...seen, isKnown })));
   }
-  return Promise.all(sightings);
+  const seen = await Promise.all(sightings);
+  const isNewlyFaulty = ({ status, remoteId }: Sighting): boolean =>
+    status === 'faulty' && known.get(remoteId)?.status !== 'faulty';
+  return { sightings: seen, setAside: seen.filter(isNewlyFaulty).length };
 }
 
 /** Fills in the values a listing left out. */
@@ -270,6 +335,17 @@ async function presentSighting(scope: PassScope, entry: RemoteItem<Json>): Promi
     // The version is kept: while it stays the same, the item is not worked on again.
     const fault = { code: 'ITEM_TOO_COMPLEX', detail: encoded.detail };
     return { ...common, status: 'faulty', version, body: null, fault };
+  }
+  const place = placeOfHalfPair(value);
+  if (place !== null) {
+    const detail = `a text holds half of a surrogate pair, which is no Unicode (at ${place})`;
+    return {
+      ...common,
+      status: 'faulty',
+      version,
+      body: null,
+      fault: { code: 'ITEM_INVALID', detail },
+    };
   }
   return { ...common, status: 'present', version, body: encoded.result, fault: null };
 }

@@ -14,6 +14,7 @@ export interface PassScope {
   readonly ref: PassRef;
   readonly link: Link;
   readonly remoteCursor: string | null;
+  readonly isCursorDoubted: boolean;
   readonly connector: Connector<Json>;
   readonly kinds: ConnectorCapabilities['kinds'];
   /** False: the pass began after every intent of the link had been settled. */
@@ -40,7 +41,7 @@ export interface ScopeDeps {
 }
 
 /** What a pass was begun with. */
-type Known = Pick<PassStart, 'link' | 'remoteCursor' | 'hasOpenIntents'>;
+type Known = Pick<PassStart, 'link' | 'remoteCursor' | 'isCursorDoubted' | 'hasOpenIntents'>;
 
 /**
  * The passes begun in this process, so that their later steps need not ask for the link again. A
@@ -49,6 +50,8 @@ type Known = Pick<PassStart, 'link' | 'remoteCursor' | 'hasOpenIntents'>;
 export interface OpenPasses {
   keep(pass: PassStart): void;
   find(pass: Pick<PassRef, 'tenant' | 'linkId' | 'fence'>): Known | null;
+  /** The pass has looked: its own cursor does not vouch for what is known now. */
+  doubt(pass: Pick<PassRef, 'tenant' | 'linkId' | 'fence'>): void;
   forget(pass: Pick<PassRef, 'tenant' | 'linkId'>): void;
 }
 
@@ -56,11 +59,16 @@ export interface OpenPasses {
 export function createOpenPasses(): OpenPasses {
   const passes = new Map<string, PassStart>();
   const nameOf = ({ tenant, linkId }: Pick<PassRef, 'tenant' | 'linkId'>) => `${tenant}/${linkId}`;
+  function find(ref: Pick<PassRef, 'tenant' | 'linkId' | 'fence'>): PassStart | null {
+    const kept = passes.get(nameOf(ref));
+    return kept?.ref.fence === ref.fence ? kept : null;
+  }
   return {
     keep: (pass) => void passes.set(nameOf(pass.ref), pass),
-    find(ref) {
-      const kept = passes.get(nameOf(ref));
-      return kept?.ref.fence === ref.fence ? kept : null;
+    find,
+    doubt(ref) {
+      const kept = find(ref);
+      if (kept) passes.set(nameOf(ref), { ...kept, isCursorDoubted: true });
     },
     forget: (ref) => void passes.delete(nameOf(ref)),
   };
@@ -82,6 +90,7 @@ export async function openScope(
     ref: { tenant, linkId, runId, fence },
     link: found.link,
     remoteCursor: found.remoteCursor,
+    isCursorDoubted: found.isCursorDoubted,
     mayHaveIntents: found.hasOpenIntents,
     connector,
     kinds: capabilities.kinds,

@@ -114,6 +114,7 @@ async function observe(conductor: Conductor, pass: PassToken): Promise<Observed>
       changedRemote: seen.changedRemote + again.changedRemote,
       echo: seen.echo + again.echo,
       recovered: seen.recovered + again.recovered,
+      quarantined: (seen.quarantined ?? 0) + (again.quarantined ?? 0),
     };
   }
   return seen;
@@ -156,12 +157,13 @@ function outcomeOf({ pass, parts, marks }: Course, error: PassOutcome['error']):
       observed: observed?.observed ?? 0,
       changedHub: observed?.changedHub ?? 0,
       changedRemote: observed?.changedRemote ?? 0,
-      planned: planned?.planned ?? 0,
+      planned: planned?.planned ?? carriedOut(executed),
       applied: executed?.applied ?? 0,
       echo: observed?.echo ?? 0,
       merged: planned?.merged ?? 0,
       conflicts: planned?.conflicts ?? 0,
-      quarantined: (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
+      quarantined:
+        (observed?.quarantined ?? 0) + (planned?.quarantined ?? 0) + (executed?.failed ?? 0),
       deletedHub: executed?.deletedHub ?? 0,
       deletedRemote: executed?.deletedRemote ?? 0,
       skipped: (planned?.skipped ?? 0) + (executed?.stale ?? 0),
@@ -170,6 +172,11 @@ function outcomeOf({ pass, parts, marks }: Course, error: PassOutcome['error']):
     guard,
     error,
   };
+}
+
+/** An approved plan was made by another pass: what it came to is what there was of it. */
+function carriedOut(executed: Executed | null): number {
+  return executed ? executed.applied + executed.stale + executed.failed : 0;
 }
 
 function statusOf(

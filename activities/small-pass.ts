@@ -4,9 +4,15 @@
  * out large is handed over to the workflow, with what is known of it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { retryAfterMsOf, toAppError } from '../domain/errors.ts';
-import type { LinkRef } from '../store/contract.ts';
-import type { Begun, PassOutcome, PassToken, SmallPass, SyncActivities } from './contract.ts';
+import { faultOf, isOut } from './as-failure.ts';
+import type {
+  Begun,
+  PassOutcome,
+  PassRequest,
+  PassToken,
+  SmallPass,
+  SyncActivities,
+} from './contract.ts';
 import type { StepLife } from './create-activities.ts';
 import { NOTHING_YET, runPass, type Conductor } from './run-pass.ts';
 
@@ -21,7 +27,7 @@ export const SMALL: SmallPassLimits = { maxWrites: 25, budgetMs: 20_000 };
 
 /** The steps a pass is made of, as activities have them. */
 export interface PassSteps {
-  begin(link: LinkRef & { trigger: string }): Promise<Begun>;
+  begin(link: PassRequest): Promise<Begun>;
   observe(pass: PassToken, life: StepLife): ReturnType<SyncActivities['observe']>;
   plan(pass: PassToken, life: StepLife): ReturnType<SyncActivities['plan']>;
   execute(pass: PassToken, life: StepLife): ReturnType<SyncActivities['execute']>;
@@ -38,7 +44,7 @@ export interface SmallPassOptions {
 /** Begins a pass and takes it to its end, or as far as its limits allow. @throws AppError UNAVAILABLE */
 export async function runSmallPass(
   steps: PassSteps,
-  link: LinkRef & { trigger: string },
+  link: PassRequest,
   { life, limits = SMALL, pause }: SmallPassOptions,
 ): Promise<SmallPass> {
   const begun = await steps.begin(link);
@@ -85,13 +91,9 @@ function conductorOf(
     mayExecute: (writes) => writes <= limits.maxWrites && !budget.aborted,
     faultOf(error) {
       if (budget.aborted || life.signal.aborted) return null;
-      const fault = toAppError(error);
-      const { code, message } = fault;
-      const retryAfterMs = retryAfterMsOf(fault);
+      const fault = faultOf(error);
       // Ours that is out is waited for: the whole pass is tried again.
-      return code === 'UNAVAILABLE'
-        ? null
-        : { code, detail: message, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
+      return isOut(fault.code) ? null : fault;
     },
   };
 }

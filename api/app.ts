@@ -9,6 +9,7 @@ import { createAccess, keepDoor } from './middleware/access.ts';
 import { authenticate, requireScope } from './middleware/authenticate.ts';
 import { crossOrigin } from './middleware/cross-origin.ts';
 import { loopbackOnly } from './middleware/loopback-only.ts';
+import { upgradeRequired } from './middleware/plain-get.ts';
 import { notFound, problems } from './middleware/problems.ts';
 import { rateLimit } from './middleware/rate-limit.ts';
 import { requestId } from './middleware/request-id.ts';
@@ -59,6 +60,7 @@ export function createApi(deps: ApiDeps): express.Express {
   if (!deps.without?.docs) app.use('/api/context', docsRouter(deps.version));
   if (!deps.without?.metrics)
     app.use('/metrics', metricsRouter({ metrics: deps.store.metrics, ...deps }));
+  app.all('/context-ws', upgradeRequired());
   app.get('/', (_req, res) => res.redirect('/api/context/docs'));
   for (const [path, router] of deps.extraRouters ?? []) {
     app.use(path, pageHeaders(), requireScope('root'), router);
@@ -72,9 +74,9 @@ function routesOf(deps: ApiDeps): readonly Route[] {
   const { store, connectors, temporalUrl, clock, waitForChange, waitForSettling } = deps;
   const { contexts, links, runs, audits, conflicts, waits } = store;
   return [
-    ...contextRoutes(contexts),
+    ...contextRoutes(contexts, deps.cache),
     ...searchRoutes(store.search),
-    ...analyticsRoutes(store.analytics),
+    ...analyticsRoutes(store.analytics, deps.cache),
     ...transferRoutes({
       ...store,
       clock,

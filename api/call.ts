@@ -28,6 +28,8 @@ export interface Call<
   readonly description?: string;
   /** Null: needs no key. */
   readonly scope: Scope | null;
+  /** Another scope that will do; the handler looks closer where it does not do for everything. */
+  readonly orScope?: Scope;
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
@@ -37,7 +39,7 @@ export interface Call<
   readonly takesData: boolean;
   /** Most bytes of the body, where it is another limit than those with and without data have. */
   readonly bodyLimit?: { readonly bytes: number; readonly code: ErrorCode };
-  /** Whether `If-Match` and `If-None-Match` mean something here. */
+  /** `If-None-Match`: a read that may answer 304; `If-Match`: a write, which takes both headers. */
   readonly precondition: 'If-Match' | 'If-None-Match' | null;
   /** Media types of what is not JSON but a stream, and never whole in memory. */
   readonly streams?: { readonly body?: string; readonly answer?: string };

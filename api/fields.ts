@@ -27,7 +27,7 @@ export function selectFields(context: Context, fields: string): Partial<Context>
 
 function bad(detail: string): AppError {
   const errors = [{ pointer: '/fields', detail }];
-  return new AppError('VALIDATION', `query /fields: ${detail}`, { errors });
+  return new AppError('VALIDATION', `/fields: ${detail}`, { errors });
 }
 
 function parsePointer(pointer: string): readonly string[] {

@@ -18,19 +18,38 @@ import { validate } from './validate.ts';
 /** `data` sits in the line's own object. */
 const MAX_LINE_DEPTH = MAX_DATA_DEPTH + 1;
 
+const TOO_DEEP = `line /data: is nested deeper than ${MAX_DATA_DEPTH}`;
+
 /**
  * Reads line by line; manifests are skipped wherever they stand, so files may be put together.
  * @param at stands in for times a line does not say
- * @throws AppError VALIDATION for the manifest of a newer format
+ * @throws AppError VALIDATION for the manifest of a newer format, or why the lines broke off; extra: `line`
  */
 export async function* readImportLines(
   lines: AsyncIterable<StreamLine>,
   at: Date,
 ): AsyncGenerator<ImportVersion | ImportFault> {
-  for await (const line of lines) {
-    const read = readLine(line, at);
-    if (read) yield read;
+  let next = 1;
+  try {
+    for await (const line of lines) {
+      next = line.line;
+      const read = readLine(line, at);
+      if (read) yield read;
+      next += 1;
+    }
+  } catch (error) {
+    throw atLine(error, next);
   }
+}
+
+function atLine(error: unknown, line: number): AppError {
+  const { code, message, retryable, cause, errors, extra } = toAppError(error);
+  return new AppError(code, `Line ${line}: ${message}`, {
+    retryable,
+    cause,
+    errors,
+    extra: { ...extra, line },
+  });
 }
 
 function readLine({ line, bytes }: StreamLine, at: Date): ImportVersion | ImportFault | null {
@@ -43,6 +62,7 @@ function readLine({ line, bytes }: StreamLine, at: Date): ImportVersion | Import
   } catch (error) {
     const { code, message: detail } = toAppError(error);
     if (error instanceof UnknownFormat || code === 'INTERNAL') throw error;
+    if (code === 'TOO_DEEP') return { line, code, detail: TOO_DEEP };
     return { line, code, detail };
   }
 }

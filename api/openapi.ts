@@ -39,7 +39,13 @@ export function openApiDocument(version: string): OpenApiDocument {
       },
       paths: pathsOf(CALLS),
     },
-    { allowEmptySchema: { custom: true, unknown: true, any: true } },
+    {
+      allowEmptySchema: { custom: true, unknown: true, any: true },
+      // What TypeScript calls readonly, the caller still sends.
+      override: ({ jsonSchema }) => {
+        delete jsonSchema.readOnly;
+      },
+    },
   );
 }
 
@@ -59,6 +65,7 @@ function operationOf(call: Call): ZodOpenApiOperationObject {
     ...(call.description ? { description: call.description } : {}),
     security: call.scope === null ? [] : [{ apiKey: [] }],
     ...(call.scope === null ? {} : { 'x-scope': call.scope }),
+    ...(call.orScope ? { 'x-or-scope': call.orScope } : {}),
     requestParams: {
       path: call.params as z.ZodObject,
       query: call.query as z.ZodObject,
@@ -71,7 +78,8 @@ function operationOf(call: Call): ZodOpenApiOperationObject {
 
 const HEADERS = {
   'If-Match': 'Write only if this is the version, e.g. `"3"`; `*` = must exist. Else 412.',
-  'If-None-Match': 'Answer 304 if this is still the version, e.g. `"3"`.',
+  'If-None-Match':
+    'Of a read: answer 304 if this is still the version, e.g. `"3"`. Of a write: write only if this is not the version; `*` = must not exist. Else 412.',
   'Idempotency-Key':
     'At most 255 characters. The same request sent again within a day gets the first answer, with `Idempotency-Replayed: true`.',
 } as const;
@@ -82,14 +90,15 @@ const HEADER_SCHEMAS = {
   'If-None-Match': z.string(),
   'Idempotency-Key': z
     .string()
-    .regex(/^[\x20-\x7e]+$/)
+    .regex(/^[\x20-\x7e\x80-\xff]+$/)
     .min(1)
     .max(255),
 } as const;
 
 function headersOf(call: Call): { header?: z.ZodObject } {
   const names = [
-    ...(call.precondition ? [call.precondition] : []),
+    ...(call.precondition === 'If-Match' ? (['If-Match'] as const) : []),
+    ...(call.precondition ? (['If-None-Match'] as const) : []),
     ...(takesIdempotencyKey(call) ? (['Idempotency-Key'] as const) : []),
   ];
   if (names.length === 0) return {};

@@ -1,6 +1,7 @@
 /** What the API needs from outside; `main/` gives it. */
 import type { Router } from 'express';
 import type { Logger } from 'pino';
+import type { ContextCache } from '../cache/contract.ts';
 import type { Clock } from '../domain/clock.ts';
 import type { Caller } from '../domain/context.ts';
 import type { IdSource, TenantId } from '../domain/ids.ts';
@@ -121,6 +122,8 @@ export interface ApiMeasures {
 
 export interface ApiDeps {
   readonly store: Store;
+  /** Missing: every read asks the store. */
+  readonly cache?: ContextCache;
   readonly connectors: ConnectorCatalog;
   readonly doctor: Doctor;
   readonly checks: Readonly<Record<'postgres' | 'redis' | 'temporal' | 'queues', HealthCheck>>;

@@ -26,33 +26,74 @@ export interface ConditionalWrite<Result> {
   readonly write: (ifVersion: number | undefined) => Promise<Result>;
 }
 
-/** How often `If-Match: *` is tried; every try lost is another writer's success. */
+/** How often a write is tried whose condition names no single version; a try lost is another's success. */
 const MAX_TRIES = 100;
 
 /**
- * Runs a write under the request's precondition. A mismatch of `If-Match` answers 412, one of
- * `ifVersion` 409; both are VERSION_CONFLICT with `currentVersion`.
+ * Runs a write under the request's preconditions. One of `If-Match` or `If-None-Match` that is not met
+ * answers 412, a mismatch of `ifVersion` 409; both are VERSION_CONFLICT with `currentVersion`.
  *
- * @throws AppError VERSION_CONFLICT, VALIDATION (bad header, or both given and different)
+ * @throws AppError VERSION_CONFLICT, VALIDATION (bad header, or one that contradicts `ifVersion`)
  */
 export async function conditionally<Result>(request: ConditionalWrite<Result>): Promise<Result> {
-  const header = request.req.get('if-match');
-  if (header === undefined) return request.write(request.ifVersion);
-  const wanted = parseIfMatch(header);
-  if (wanted === '*') return writeIfExists(request);
-  const current = wanted.length === 1 ? wanted[0]! : await request.currentVersion();
-  if (!wanted.includes(current)) throw preconditionFailed(request.res, current);
-  if (request.ifVersion !== undefined && request.ifVersion !== current) {
-    throw new AppError('VALIDATION', '`If-Match` and `ifVersion` name different versions.');
+  const { req, res, ifVersion } = request;
+  const conditions = {
+    match: namedBy('If-Match', req),
+    noneMatch: namedBy('If-None-Match', req),
+  };
+  if (conditions.match === null && conditions.noneMatch === null) return request.write(ifVersion);
+  requireAgreement(conditions, ifVersion);
+  const only = onlyVersion(conditions);
+  if (only === null) return writeWhenMet(request, conditions);
+  try {
+    return await request.write(only);
+  } catch (error) {
+    if (isVersionConflict(error)) stateOf(res).problemStatus = 412;
+    throw error;
   }
-  return asPrecondition(request.res, () => request.write(current));
 }
 
-async function writeIfExists<Result>(request: ConditionalWrite<Result>): Promise<Result> {
+/** Versions a header names; `*`: every one there is. */
+type Named = '*' | readonly number[];
+
+/** Null: the header is missing. */
+interface Conditions {
+  readonly match: Named | null;
+  readonly noneMatch: Named | null;
+}
+
+const names = (named: Named, version: number): boolean =>
+  named === '*' ? version > 0 : named.includes(version);
+
+function isMet({ match, noneMatch }: Conditions, version: number): boolean {
+  if (match !== null && !names(match, version)) return false;
+  return noneMatch === null || !names(noneMatch, version);
+}
+
+/** @throws AppError VALIDATION where no version could meet both */
+function requireAgreement({ match }: Conditions, ifVersion: number | undefined): void {
+  if (ifVersion === undefined || match === null || match === '*') return;
+  if (match.length === 0 || match.includes(ifVersion)) return;
+  throw new AppError('VALIDATION', '`If-Match` and `ifVersion` name different versions.');
+}
+
+/** The one version that meets them, where it need not be asked for; 0: there is no context. */
+function onlyVersion({ match, noneMatch }: Conditions): number | null {
+  if (match === null) return noneMatch === '*' ? 0 : null;
+  return noneMatch === null && match !== '*' && match.length === 1 ? match[0]! : null;
+}
+
+async function writeWhenMet<Result>(
+  request: ConditionalWrite<Result>,
+  conditions: Conditions,
+): Promise<Result> {
+  const { ifVersion, res } = request;
   for (let tries = 1; ; tries += 1) {
     const current = await request.currentVersion();
-    if (current === 0) throw preconditionFailed(request.res, 0);
-    if (request.ifVersion !== undefined) return request.write(request.ifVersion);
+    if (!isMet(conditions, current)) throw preconditionFailed(res, current);
+    if (ifVersion !== undefined && ifVersion !== current) {
+      throw conflict(`The current version is ${current}, not ${ifVersion}.`, current);
+    }
     try {
       return await request.write(current);
     } catch (error) {
@@ -61,38 +102,34 @@ async function writeIfExists<Result>(request: ConditionalWrite<Result>): Promise
   }
 }
 
-async function asPrecondition<Result>(
-  res: Response,
-  write: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await write();
-  } catch (error) {
-    if (isVersionConflict(error)) stateOf(res).problemStatus = 412;
-    throw error;
-  }
-}
-
 function preconditionFailed(res: Response, currentVersion: number): AppError {
   stateOf(res).problemStatus = 412;
   const detail =
     currentVersion === 0
       ? 'The context does not exist.'
-      : `The context has version ${currentVersion}, which \`If-Match\` does not name.`;
-  return new AppError('VERSION_CONFLICT', detail, { extra: { currentVersion } });
+      : `The context has version ${currentVersion}, which the precondition does not allow.`;
+  return conflict(detail, currentVersion);
 }
+
+const conflict = (detail: string, currentVersion: number): AppError =>
+  new AppError('VERSION_CONFLICT', detail, { extra: { currentVersion } });
 
 const isVersionConflict = (error: unknown): boolean =>
   error instanceof AppError && error.code === 'VERSION_CONFLICT';
 
-/** Versions named; a tag that is not one of ours (or weak) names -1, which nothing has. */
-function parseIfMatch(header: string): '*' | readonly number[] {
-  if (header.trim() === '*') return '*';
-  const tags = header.split(',').map((tag) => tag.trim());
+/** Versions a header names, null without it; a tag that is none of ours names nothing. */
+function namedBy(header: 'If-Match' | 'If-None-Match', req: Request): Named | null {
+  const text = req.get(header);
+  if (text === undefined) return null;
+  if (text.trim() === '*') return '*';
+  const tags = text.split(',').map((tag) => tag.trim());
   if (!tags.every((tag) => /^(W\/)?"[\x21\x23-\x7e]*"$/.test(tag))) {
-    throw new AppError('VALIDATION', '`If-Match` must be `*` or quoted versions, e.g. `"3"`.');
+    throw new AppError(
+      'VALIDATION',
+      `\`${header}\` must be \`*\` or quoted versions, e.g. \`"3"\`.`,
+    );
   }
-  const versions = tags.map((tag) => (/^"\d{1,9}"$/.test(tag) ? Number(tag.slice(1, -1)) : -1));
-  // One foreign tag alone: the current version must still be looked up for the answer.
-  return versions.length === 1 && versions[0] === -1 ? [-1, -1] : versions;
+  // Tags are compared as text, and `If-Match` takes no weak ones (RFC 9110, 8.8.3.2).
+  const ours = header === 'If-Match' ? /^"([1-9]\d{0,9})"$/ : /^(?:W\/)?"([1-9]\d{0,9})"$/;
+  return tags.flatMap((tag) => ours.exec(tag)?.slice(1).map(Number) ?? []);
 }

@@ -63,6 +63,17 @@ export async function startApiServer(options: ServerOptions): Promise<ApiServer>
   };
 }
 
+/**
+ * Proves that {@link startApiServer} will be able to listen, before anything else is started. Somebody
+ * may still come in between.
+ * @throws AppError PORT_IN_USE, SERVER_NOT_STARTED
+ */
+export async function requireFreePort(host: string, port: number): Promise<void> {
+  const server = createServer();
+  await listen(server, host, port);
+  await new Promise((resolve) => server.close(resolve));
+}
+
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (fault: NodeJS.ErrnoException) => reject(listenError(fault, host, port)));

@@ -2,6 +2,9 @@
 import type { z } from 'zod';
 import { AppError, ERROR_CODES, type ErrorCode, type FieldError } from '../domain/errors.ts';
 
+/** The part of a request that is judged. */
+type What = 'body' | 'query' | 'path' | 'message' | 'line';
+
 /**
  * The value as the schema makes it.
  *
@@ -11,12 +14,12 @@ import { AppError, ERROR_CODES, type ErrorCode, type FieldError } from '../domai
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
-  what: 'body' | 'query' | 'path' | 'message' | 'line',
+  what: What,
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { issues } = result.error;
-  const errors = issues.flatMap(fieldErrors);
+  const errors = issues.flatMap((issue) => fieldErrors(issue, what));
   throw new AppError(commonCode(issues), detailOf(errors, what), { errors });
 }
 
@@ -31,21 +34,30 @@ function codeOf(issue: z.core.$ZodIssue): ErrorCode {
   return typeof code === 'string' && code in ERROR_CODES ? (code as ErrorCode) : 'VALIDATION';
 }
 
-function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+function fieldErrors(issue: z.core.$ZodIssue, what: What): FieldError[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       pointer: jsonPointer([...issue.path, key]),
       detail: 'is not a field of this request',
     }));
   }
-  return [
-    { pointer: jsonPointer(issue.path), detail: isMissing(issue) ? 'is required' : issue.message },
-  ];
+  return [{ pointer: jsonPointer(issue.path), detail: wordingOf(issue, what) }];
 }
 
-// Zod tells a missing member only by the end of its message.
-function isMissing(issue: z.core.$ZodIssue): boolean {
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+function wordingOf(issue: z.core.$ZodIssue, what: What): string {
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
+    return 'has a value that is not known';
+  }
+  if (issue.code !== 'invalid_type') return issue.message;
+  // Zod tells what was there only by the end of its message.
+  if (issue.message.endsWith('received undefined')) return 'is required';
+  const isRepeated = what === 'query' && issue.message.endsWith('received array');
+  return isRepeated ? 'must not be repeated' : `must be ${withArticle(issue.expected)}`;
+}
+
+function withArticle(type: string): string {
+  if (type === 'int') return 'a whole number';
+  return `${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`;
 }
 
 /** RFC 6901 text of a path. */

@@ -14,6 +14,7 @@ import { ms, percentile, table } from './figures.ts';
 import { describeMachine } from './machine.ts';
 import type { Bench } from './main.ts';
 import { countOf } from './options.ts';
+import { treeCpuMs } from './process-cpu.ts';
 
 /** Pause of a paced caller between two requests, ms on average. */
 const PACE_MS = 250;
@@ -31,6 +32,8 @@ interface Setup {
   readonly contexts: number;
   readonly callers: number;
   readonly phaseMs: number;
+  /** Process id of the API. */
+  readonly apiPid: number;
 }
 
 interface Call {
@@ -61,7 +64,8 @@ export const apiBench: Bench = {
     const syncline = await startSyncline({ role: 'api' });
     const caller = createKeepAliveCaller(syncline.url, callers);
     try {
-      const setup = { caller, random: createRandom(1), contexts, callers, phaseMs };
+      const apiPid = syncline.pid();
+      const setup = { caller, random: createRandom(1), contexts, callers, phaseMs, apiPid };
       await fill(setup);
       for (const paceMs of [PACE_MS, 0]) await measureAll(setup, paceMs);
     } finally {
@@ -141,7 +145,7 @@ const CALLS: readonly Call[] = [
     },
   },
   {
-    name: `get, one of ${HOT_KEYS} hot`,
+    name: `get, one of ${HOT_KEYS} hot, cached`,
     seedMs: SEED_MS.hot,
     async ask({ caller, random }) {
       const path = `/api/context/get/${encodeURIComponent(keyOf(random.upTo(HOT_KEYS)))}`;
@@ -149,11 +153,12 @@ const CALLS: readonly Call[] = [
     },
   },
   {
-    name: 'get, any',
+    name: 'get, any, of the store',
     seedMs: SEED_MS.cold,
     async ask({ caller, random, contexts }) {
       const path = `/api/context/get/${encodeURIComponent(keyOf(random.upTo(contexts)))}`;
-      expectStatus(await caller.call('GET', path), 200);
+      const headers = { 'cache-control': 'no-cache' };
+      expectStatus(await caller.call('GET', path, undefined, headers), 200);
     },
   },
   {
@@ -184,18 +189,24 @@ const CALLS: readonly Call[] = [
   },
 ];
 
+/** The API's own CPU time, without Postgres'. */
+const HEAD = ['ms', 'p50', 'p95', 'p99', 'requests/s', 'API CPU', 'p95 below'];
+
 async function measureAll(setup: Setup, paceMs: number): Promise<void> {
   const rows: string[][] = [];
   for (const call of CALLS) {
     await measure({ ...setup, phaseMs: WARM_UP_MS }, call, paceMs);
     const began = performance.now();
+    const beganCpuMs = treeCpuMs(setup.apiPid);
     const samples = await measure(setup, call, paceMs);
+    const cpuMs = (treeCpuMs(setup.apiPid) - beganCpuMs) / samples.length;
     const perSecond = (samples.length * 1000) / (performance.now() - began);
     const p95 = percentile(samples, 95);
     rows.push([
       call.name,
       ...[50, 95, 99].map((percent) => ms(percentile(samples, percent))),
       String(Math.round(perSecond)),
+      cpuMs.toFixed(2),
       call.seedMs === null ? '-' : `${call.seedMs}: ${p95 < call.seedMs ? 'met' : 'not met'}`,
     ]);
   }
@@ -204,7 +215,7 @@ async function measureAll(setup: Setup, paceMs: number): Promise<void> {
       ? 'one request after the other'
       : `a request every ${paceMs} ms each, spread by chance`;
   process.stdout.write(`\n${setup.callers} callers, ${how}\n\n`);
-  process.stdout.write(`${table(['ms', 'p50', 'p95', 'p99', 'requests/s', 'p95 below'], rows)}\n`);
+  process.stdout.write(`${table(HEAD, rows)}\n`);
 }
 
 /** Times of all requests of one phase, ms. */

@@ -100,7 +100,6 @@ function createOp(value: Memory): RemoteOp {
     remoteId,
     value,
     expectedVersion: null,
-    expectedValue: null,
   };
 }
 
@@ -114,7 +113,6 @@ function withOneMore({ remoteId, kind, version, value }: RemoteItem): RemoteOp {
     remoteId,
     value: { ...value, observations: [...old, 'One bullet more'] },
     expectedVersion: version,
-    expectedValue: value ?? null,
   };
 }
 

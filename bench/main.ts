@@ -1,11 +1,13 @@
 /** `npm run bench -- <name> [options]`: runs one benchmark; without a name lists them. */
 import { messageOf } from '../domain/errors.ts';
 import { apiBench } from './api.ts';
+import { cacheBench } from './cache.ts';
 import { fileWrites } from './file-writes.ts';
 import { manyLinks } from './many-links.ts';
 import { searchLatency } from './search-latency.ts';
 import { searchQuality } from './search-quality.ts';
 import { syncLatency } from './sync-latency.ts';
+import { syncPass } from './sync-pass.ts';
 import { syncPeers } from './sync-peers.ts';
 import { syncScale } from './sync-scale.ts';
 import { syncThroughput } from './sync-throughput.ts';
@@ -20,11 +22,13 @@ export interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   api: apiBench,
+  cache: cacheBench,
   'file-writes': fileWrites,
   'many-links': manyLinks,
   'search-latency': searchLatency,
   'search-quality': searchQuality,
   'sync-latency': syncLatency,
+  'sync-pass': syncPass,
   'sync-peers': syncPeers,
   'sync-scale': syncScale,
   'sync-throughput': syncThroughput,

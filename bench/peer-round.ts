@@ -33,6 +33,7 @@ async function oneRound(open: () => Promise<Pair>, items: number): Promise<Round
   const outMs = await firstSync(open, 'near', items, (_pair, ms) => Promise.resolve(ms));
   const times = await firstSync(open, 'far', items, async (pair, inMs) => ({
     inMs,
+    catchUpMs: await caughtUp(pair),
     firstQuietMs: await timed(pair),
     changedMs: await changedSync(pair, items),
     quietMs: await quietSyncs(pair),
@@ -85,6 +86,12 @@ async function quietSyncs(pair: Pair): Promise<number[]> {
   const times: number[] = [];
   for (let nth = 0; nth < QUIET_PASSES; nth += 1) times.push(await timed(pair));
   return times;
+}
+
+async function caughtUp(pair: Pair): Promise<number> {
+  const began = performance.now();
+  await pair.catchUp?.();
+  return pair.catchUp ? performance.now() - began : 0;
 }
 
 async function timed(pair: Pair): Promise<number> {

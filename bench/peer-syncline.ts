@@ -28,6 +28,7 @@ export async function openSynclinePair(): Promise<Pair> {
       } else await writeHub(engine, items);
     },
     sync: () => passAll(engine, link),
+    catchUp: () => indexAll(engine),
     async read(side, name) {
       if (side === 'far') return far.get(name) as Memory | null;
       const found = await engine.store.contexts.get(CALLER, itemKey(PREFIX, 'memory', name));
@@ -60,6 +61,12 @@ async function writeHub(engine: TestEngine, items: readonly Memory[]): Promise<v
       options: { kind: 'memory', ttl: null },
     });
   }
+}
+
+/** What the job worker does as soon as a sync tells of it. */
+async function indexAll({ store }: TestEngine): Promise<void> {
+  for (let left = 1; left > 0;)
+    left = (await store.searchIndex.drain(CALLER.tenant, 5_000))?.left ?? 0;
 }
 
 async function passAll(engine: TestEngine, link: Link): Promise<void> {

@@ -26,6 +26,8 @@ export interface Pair {
   write(side: 'near' | 'far', items: readonly Memory[]): Promise<void>;
   /** Syncs both ways until both sides are equal; timed. */
   sync(): Promise<void>;
+  /** Does what a sync puts off for later; timed apart. */
+  catchUp?(): Promise<void>;
   /** The item of this name on one side; not timed. */
   read(side: 'near' | 'far', name: string): Promise<Memory | null>;
   count(side: 'near' | 'far'): Promise<number>;
@@ -38,6 +40,8 @@ export interface RoundTimes {
   readonly inMs: number;
   /** A full near side into an empty far one. */
   readonly outMs: number;
+  /** What the first sync of a full far side had put off: until all of it is found by a search. */
+  readonly catchUpMs: number;
   /** The first pass with nothing to do, right after the first sync. */
   readonly firstQuietMs: number;
   /** One item in a hundred changed on each side. */

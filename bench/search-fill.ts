@@ -82,7 +82,7 @@ async function writeOf({ key, data, tags = [] }: FilledContext): Promise<Version
     key: key as ContextKey,
     previousVersion: 0,
     body: await encodeBody(data),
-    facts: { ...facts, kind: 'json', tags: [...tags], expires_at: null },
+    facts: { ...facts, kind: 'json', tags: [...tags], compress: null, expires_at: null },
     createdAt: new Date(),
     createdBy: null,
     changeType: 'create',

@@ -96,6 +96,11 @@ const FIGURES: readonly Figure[] = [
     of: (times) => [times.changedMs],
   },
   {
+    name: 'far to near, until all is searchable',
+    moved: (items) => items,
+    of: (times) => [times.inMs + times.catchUpMs],
+  },
+  {
     name: 'first pass after the initial one',
     moved: () => 0,
     of: (times) => [times.firstQuietMs],

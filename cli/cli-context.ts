@@ -88,6 +88,17 @@ export function addCommand(
     .addHelpText('after', `\nExample:\n  $ ${spec.example}`);
 }
 
+/** Adds a group of commands, with an example in its help. */
+export function addGroup(
+  parent: Command,
+  spec: { readonly usage: string; readonly summary: string; readonly example: string },
+): Command {
+  return parent
+    .command(spec.usage)
+    .description(spec.summary)
+    .addHelpText('after', `\nExample:\n  $ ${spec.example}`);
+}
+
 /** The options every command takes. */
 export function addGlobals(command: Command): Command {
   return command

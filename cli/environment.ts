@@ -5,7 +5,10 @@ import { parse } from 'yaml';
 import type { ServerAddresses } from '../dev/look-around.ts';
 
 export interface Environment {
-  /** Where the API is: `SYNCLINE_URL`, else what the running stack wrote down, else the default. */
+  /**
+   * Where the API is: `SYNCLINE_URL`; `CONTEXT_API_HOST` and `CONTEXT_API_PORT`; what the stack that runs
+   * from here wrote down; `api.host` and `api.port` of `context.yaml`; the default.
+   */
   readonly url: string;
   readonly apiKey: string | null;
   readonly hasColor: boolean;
@@ -18,14 +21,23 @@ export interface Environment {
   };
 }
 
-const DEFAULT_URL = 'http://127.0.0.1:3100';
+const DEFAULT_HOST = '127.0.0.1';
+const DEFAULT_PORT = '3100';
+const DEFAULT_URL = `http://${DEFAULT_HOST}:${DEFAULT_PORT}`;
+/** Where a server listens that listens everywhere. */
+const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::', '[::]']);
 
-/** Reads `SYNCLINE_URL`, `SYNCLINE_API_KEY`, `SYNCLINE_HOME`, `NO_COLOR`. */
+/** Reads what the server reads to know where things are, `SYNCLINE_API_KEY` and `NO_COLOR`. */
 export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environment {
   const file = readConfigFile();
   const home = resolve(env['SYNCLINE_HOME'] || file('home') || '.syncline');
   return {
-    url: env['SYNCLINE_URL'] || urlOfRunningStack(home) || DEFAULT_URL,
+    url:
+      env['SYNCLINE_URL'] ||
+      urlOf(env['CONTEXT_API_HOST'], env['CONTEXT_API_PORT']) ||
+      urlOfRunningStack(home) ||
+      urlOf(file('api.host'), file('api.port')) ||
+      DEFAULT_URL,
     apiKey: env['SYNCLINE_API_KEY'] || null,
     hasColor: !env['NO_COLOR'] && env['TERM'] !== 'dumb',
     installation: {
@@ -37,6 +49,15 @@ export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environme
       },
     },
   };
+}
+
+/** Null when neither is given, or they make no URL. */
+function urlOf(host?: string | null, port?: string | null): string | null {
+  if (!host && !port) return null;
+  const named = !host || EVERYWHERE.has(host) ? DEFAULT_HOST : host;
+  const authority = named.includes(':') && !named.startsWith('[') ? `[${named}]` : named;
+  const url = `http://${authority}:${port || DEFAULT_PORT}`;
+  return URL.canParse(url) ? url : null;
 }
 
 function postgresOf(env: NodeJS.ProcessEnv): string | null {
@@ -54,7 +75,8 @@ function readConfigFile(): (path: string) => string | null {
   }
   return (path) => {
     const found = path.split('.').reduce<unknown>(memberOf, tree);
-    return typeof found === 'string' && found !== '' ? found : null;
+    const text = typeof found === 'number' ? String(found) : found;
+    return typeof text === 'string' && text !== '' ? text : null;
   };
 }
 

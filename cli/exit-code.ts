@@ -33,6 +33,20 @@ export function explain(thrown: unknown, url: string): { code: ExitCode; lines: 
   };
 }
 
+/**
+ * The same for a program: `{"error": {code, detail, …}}` on one line. What the API said more (`currentVersion`,
+ * `errors`, `requestId`) is in it; a fault of the command line has the code `USAGE`, one of this command `FAILED`.
+ */
+export function explainAsJson(thrown: unknown, url: string): string {
+  if (!(thrown instanceof SyncError)) {
+    const code = thrown instanceof UsageError ? 'USAGE' : 'FAILED';
+    return JSON.stringify({ error: { code, detail: messageOf(thrown) } });
+  }
+  const { type, title, ...told } = thrown.problem ?? {};
+  const detail = detailOf(thrown, url);
+  return JSON.stringify({ error: { ...told, code: thrown.code, status: thrown.status, detail } });
+}
+
 function detailOf(error: SyncError, url: string): string {
   if (error.code === 'UNREACHABLE') {
     return `Syncline is not running at ${url}; start it with \`npm start\`.`;

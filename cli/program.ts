@@ -16,7 +16,7 @@ import { addStats } from './commands/stats.ts';
 import { addStatus } from './commands/status.ts';
 import { addSync } from './commands/sync.ts';
 import { addTenants } from './commands/tenants.ts';
-import { explain } from './exit-code.ts';
+import { explain, explainAsJson } from './exit-code.ts';
 
 const DESCRIPTION = 'One durable, versioned context for every agent, kept in step everywhere.';
 const EXIT_CODES =
@@ -35,7 +35,10 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
     return code;
   } catch (error) {
     const failure = explain(error, url);
-    for (const line of failure.lines) io.stderr(`${line}\n`);
+    // Commander has said what is wrong with the command line itself, and it knows no JSON.
+    const asJson = failure.lines.length > 0 && args.includes('--json');
+    const lines = asJson ? [explainAsJson(error, url)] : failure.lines;
+    for (const line of lines) io.stderr(`${line}\n`);
     return failure.code;
   }
 }

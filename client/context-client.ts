@@ -50,6 +50,7 @@ import {
   type LiveFeed,
   type Subscription,
 } from './live-feed.ts';
+import { createOwnWrites, type OwnWrites } from './own-writes.ts';
 import { openSocket, type OpenSocket } from './open-socket.ts';
 import { SyncError } from './sync-error.ts';
 import { transferCalls, type TransferCalls } from './transfer-calls.ts';
@@ -126,8 +127,11 @@ export class ContextClient {
   readonly #closing: Closing = createClosing();
   readonly #events: Emitter<ClientEvents> = createEmitter();
   readonly #live: LiveFeed;
+  readonly #ownWrites: OwnWrites = createOwnWrites(() => performance.now());
 
+  /** @throws SyncError VALIDATION for an option there is none of, e.g. a misspelt one */
   constructor(options: ClientOptions = {}) {
+    requireKnown(options);
     this.url = options.url ?? DEFAULT_URL;
     const transport: TransportOptions = {
       url: this.url,
@@ -173,20 +177,24 @@ export class ContextClient {
   /** Creates, or replaces with a new version. */
   store(key: string, data: unknown, options?: StoreOptions): Promise<ContextEnvelope> {
     const body = { key, data, options };
-    return this.#call('POST', '/api/context/store', { ...WRITE, body });
+    return this.#write('POST', '/api/context/store', { body });
   }
 
-  /** The context, or null when there is none. */
+  /** The context, or null when there is none. Never older than what this client wrote itself. */
   async get(
     key: string,
     query: { readonly version?: number; readonly fields?: readonly string[] } = {},
   ): Promise<Context | null> {
     const { version, fields } = query;
+    const path = pathOf('get', key);
+    const call = { ...READ, query: { version, fields: fields?.join(',') } };
+    const written = version === undefined ? this.#ownWrites.versionOf(key) : null;
+    // Without its version nobody can say how old an answer is.
+    const isFromSource = written !== null && fields !== undefined && !fields.includes('version');
     try {
-      return await this.#call<Context>('GET', pathOf('get', key), {
-        ...READ,
-        query: { version, fields: fields?.join(',') },
-      });
+      const context = await this.#call<Context>('GET', path, { ...call, isFromSource });
+      if (written === null || isFromSource || context.version >= written) return context;
+      return await this.#call<Context>('GET', path, { ...call, isFromSource: true });
     } catch (error) {
       if (error instanceof SyncError && MISSING.has(error.code)) return null;
       throw error;
@@ -195,11 +203,11 @@ export class ContextClient {
 
   update(key: string, data: unknown, options?: UpdateOptions): Promise<ContextEnvelope> {
     const body = { data, options };
-    return this.#call('PUT', pathOf('update', key), { ...WRITE, body });
+    return this.#write('PUT', pathOf('update', key), { body });
   }
 
   delete(key: string, options: { readonly ifVersion?: number } = {}): Promise<Deleted> {
-    return this.#call('DELETE', pathOf('delete', key), { ...WRITE, query: { ...options } });
+    return this.#write('DELETE', pathOf('delete', key), { query: { ...options } });
   }
 
   /** History, newest first. */
@@ -222,7 +230,7 @@ export class ContextClient {
     options: Omit<Rollback, 'version'> = {},
   ): Promise<ContextEnvelope> {
     const body = { version, ...options };
-    return this.#call('POST', pathOf('rollback', key), { ...WRITE, body });
+    return this.#write('POST', pathOf('rollback', key), { body });
   }
 
   /**
@@ -237,7 +245,10 @@ export class ContextClient {
     const body = { ...options, operations };
     const call = { ...(isRead ? READ : WRITE), body };
     const path = '/api/context/batch';
-    return (await this.#call<{ results: readonly BatchResult[] }>('POST', path, call)).results;
+    const { results } = await this.#call<{ results: readonly BatchResult[] }>('POST', path, call);
+    for (const { op, key, version } of results)
+      if (op !== 'get' && key !== null && version !== undefined) this.#ownWrites.add(key, version);
+    return results;
   }
 
   /** Numbers about all contexts, or those of a session or agent. */
@@ -308,10 +319,40 @@ export class ContextClient {
     this.#closing.close();
   }
 
+  /** A write of one context. */
+  async #write<Answer extends { readonly key: string; readonly version: number }>(
+    method: string,
+    path: string,
+    options: Pick<CallOptions, 'body' | 'query'>,
+  ): Promise<Answer> {
+    const answer = await this.#call<Answer>(method, path, { ...WRITE, ...options });
+    this.#ownWrites.add(answer.key, answer.version);
+    return answer;
+  }
+
   #call<Answer>(method: string, path: string, options: CallOptions): Promise<Answer> {
     return this.#transport.call<Answer>(method, path, options);
   }
 }
+
+// A misspelt `apiKey` would otherwise be found out as UNAUTHENTICATED, far from here.
+function requireKnown(options: ClientOptions): void {
+  const unknown = Object.keys(options).find((name) => !OPTIONS.has(name));
+  if (unknown === undefined) return;
+  const detail = `There is no option \`${unknown}\`; there are ${[...OPTIONS].join(', ')}.`;
+  throw new SyncError(detail, { code: 'VALIDATION', status: 0 });
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof ClientOptions>([
+  'url',
+  'apiKey',
+  'timeoutMs',
+  'retries',
+  'fetch',
+  'random',
+  'newKey',
+  'openSocket',
+]);
 
 const MISSING: ReadonlySet<string> = new Set(['CONTEXT_NOT_FOUND', 'VERSION_NOT_FOUND']);
 

@@ -3,6 +3,8 @@
  * Infinity are refused instead of becoming null. Members that are undefined are left out.
  */
 
+import { SyncError } from './sync-error.ts';
+
 /** JSON that is sent exactly as written. */
 export class JsonText {
   readonly text: string;
@@ -17,7 +19,8 @@ export class JsonText {
 /**
  * Compact JSON text of a value.
  *
- * @throws TypeError for what JSON cannot hold: NaN, Infinity, a bigint, a function, a cycle
+ * @throws SyncError VALIDATION for what JSON cannot hold: NaN, Infinity, a bigint, a function, a cycle, a
+ *   Map or a Set (which would become `{}`)
  */
 export function jsonText(value: unknown): string {
   return write(value, new Set());
@@ -29,9 +32,10 @@ function write(value: unknown, above: Set<object>): string {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') {
     return JSON.stringify(value);
   }
-  if (typeof value !== 'object') throw new TypeError(`JSON cannot hold a ${typeof value}`);
+  if (typeof value !== 'object') throw unfit(`a ${typeof value}`);
   if (hasToJson(value)) return write(value.toJSON(), above);
-  if (above.has(value)) throw new TypeError('JSON cannot hold a cycle');
+  if (value instanceof Map || value instanceof Set) throw unfit(`a ${value.constructor.name}`);
+  if (above.has(value)) throw unfit('a cycle');
   above.add(value);
   const text = Array.isArray(value)
     ? `[${value.map((element) => write(element ?? null, above)).join(',')}]`
@@ -52,6 +56,10 @@ function members(value: object, above: Set<object>): string[] {
 }
 
 function numberText(value: number): string {
-  if (!Number.isFinite(value)) throw new TypeError(`JSON cannot hold ${value}`);
+  if (!Number.isFinite(value)) throw unfit(String(value));
   return Object.is(value, -0) ? '-0' : JSON.stringify(value);
+}
+
+function unfit(what: string): SyncError {
+  return new SyncError(`JSON cannot hold ${what}.`, { code: 'VALIDATION', status: 0 });
 }

@@ -31,6 +31,8 @@ export interface CallOptions {
   readonly isSecret?: true;
   /** Added to the time-out, for calls that wait on the server. */
   readonly extraMs?: number;
+  /** The store itself must answer, no cache. */
+  readonly isFromSource?: boolean;
   /** Answers that are not errors though their status says so. */
   readonly alsoOk?: readonly number[];
 }
@@ -50,6 +52,7 @@ const KEYED: ReadonlySet<string> = new Set(['POST', 'PUT', 'DELETE']);
 export function createTransport(options: TransportOptions, closing: Closing): Transport {
   return {
     async call<Answer>(method: string, path: string, call: CallOptions): Promise<Answer> {
+      requireNames(path);
       const hasKey = !call.isRepeatable && call.isSecret !== true && KEYED.has(method);
       const key = hasKey ? options.newKey() : null;
       const tries = call.isRepeatable || hasKey ? options.retries + 1 : 1;
@@ -68,6 +71,16 @@ export function createTransport(options: TransportOptions, closing: Closing): Tr
     },
   };
 }
+
+// A URL with such a name means another place: the server would be asked for something else.
+function requireNames(path: string): void {
+  const names = path.split('/').slice(1);
+  if (!names.some((name) => NO_NAMES.has(name))) return;
+  const code = path.startsWith('/api/context/') ? 'INVALID_KEY' : 'VALIDATION';
+  throw new SyncError('A key or name must not be empty, `.` or `..`.', { code, status: 0 });
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set(['', '.', '..']);
 
 interface Attempt {
   readonly method: string;
@@ -103,6 +116,8 @@ async function attemptCall(options: TransportOptions, attempt: Attempt): Promise
       method: attempt.method,
       headers: headersOf(options.apiKey, attempt),
       ...(attempt.text === undefined ? {} : { body: attempt.text }),
+      // Makes fetch send `Cache-Control: no-cache`, without a preflight in browsers.
+      ...(call.isFromSource === true ? { cache: 'no-store' } : {}),
       signal: controller.signal,
     });
     return await readAnswer(response, await response.text(), call);

@@ -11,6 +11,7 @@ import type {
   ConnectorLog,
   ConnectorPermissions,
 } from './connector.ts';
+import { applyChecked, checkEntry, checkPage } from './check-answers.ts';
 import { systemClock, type Clock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
@@ -165,9 +166,11 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
     const handle: Connector = {
       capabilities: connector.capabilities,
       probe: (signal) => use(entry, (inner) => inner.probe(signal), signal),
-      observe: (request) => use(entry, (inner) => inner.observe(request), request.signal),
-      read: (ids, signal) => use(entry, (inner) => inner.read(ids, signal), signal),
-      apply: (ops, signal) => use(entry, (inner) => inner.apply(ops, signal), signal),
+      observe: (request) =>
+        use(entry, async (inner) => checkPage(await inner.observe(request)), request.signal),
+      read: (ids, signal) =>
+        use(entry, async (inner) => (await inner.read(ids, signal)).map(checkEntry), signal),
+      apply: (ops, signal) => use(entry, (inner) => applyChecked(inner, ops, signal), signal),
       close: () => drop(entry.name),
     };
     if (connector.lapsed) {

@@ -71,6 +71,13 @@ export type RemoteEntry<Value extends Json = JsonObject> =
 export interface ObserveRequest {
   /** Cursor of the last completed observation, or null for everything. */
   readonly since: string | null;
+  /**
+   * What is known of the remote has moved on since `since` was given: we have written, or a look came
+   * to no end. A cursor that names a state (a hash of all there is) then proves nothing, since the
+   * remote may be back in that state: answer as if it differed. One that names a position in a feed
+   * is as good as ever.
+   */
+  readonly isDoubted?: boolean;
   /** `nextPage` of the page before, or null for the first. */
   readonly page: string | null;
   readonly signal?: AbortSignal;
@@ -81,6 +88,8 @@ export interface ObserveRequest {
  * `changes`: what changed after `since`; deletes are told. `scan`: everything there is; on the last
  * page `isComplete` is the certificate that nothing was filtered, cut or swallowed, without which
  * absence means nothing. `unchanged`: nothing differs from `since`, entries are empty.
+ * A cursor that names a state names the one that was listed: made of the entries as they were shown,
+ * all with their values, whatever has changed while the pages were read.
  */
 export interface ObservePage<Value extends Json = JsonObject> {
   readonly mode: 'changes' | 'scan' | 'unchanged';
@@ -107,8 +116,6 @@ export interface RemoteOp<Value extends Json = JsonObject> {
   readonly value: Value | null;
   /** What the plan was made on: the remote's version, or null for "must not exist". */
   readonly expectedVersion: string | null;
-  /** The body of that version where we have it, for writing differences instead of whole items. */
-  readonly expectedValue: Value | null;
 }
 
 /** What became of one op. Thrown errors mean: nobody knows (time-out, lost answer, process gone). */

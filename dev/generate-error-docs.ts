@@ -9,7 +9,7 @@ const HEAD = `# Error codes
 
 The API answers errors as \`application/problem+json\` (RFC 9457) with \`type\`, \`title\`, \`status\`, \`code\`, \`detail\`, \`requestId\` and, where fields are to blame, \`errors[]\` with a JSON pointer each. The command prints \`error CODE: detail\`. The same codes appear in runs, quarantined items and logs; codes that never leave the process through the API have a status all the same.
 
-A mismatch of \`If-Match\` answers 412 with the code \`VERSION_CONFLICT\`; a URI over 8 KiB answers 414 with the code \`VALIDATION\`.
+A mismatch of \`If-Match\` or \`If-None-Match\` answers 412 with the code \`VERSION_CONFLICT\`; a URI over 8 KiB answers 414 with the code \`VALIDATION\`, and \`/context-ws\` without an upgrade 426.
 `;
 
 /** The text of docs/errors.md. */

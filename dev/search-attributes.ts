@@ -1,5 +1,5 @@
 /** The search attributes our workflows set; a Temporal without them refuses to start these. */
-import { Connection } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import { waitUntil } from './wait-until.ts';
 
 /** Name → type. Temporal keeps them in plain text: no personal data. */
@@ -22,24 +22,19 @@ const SEEN_MS = 30_000;
  * Throws what Temporal answers, e.g. when the caller may not add any.
  */
 export async function ensureSearchAttributes(
-  address: string,
+  connection: Connection,
   namespace = 'default',
 ): Promise<readonly string[]> {
-  const connection = await Connection.connect({ address, connectTimeout: CALL_MS });
-  try {
-    const missing = await missingIn(connection, namespace);
-    if (missing.length === 0) return [];
-    const searchAttributes = Object.fromEntries(
-      missing.map((name) => [name, TYPE_NUMBERS[SEARCH_ATTRIBUTES[name]]]),
-    );
-    await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
-    const look = async (): Promise<true | null> =>
-      (await missingIn(connection, namespace)).length === 0 ? true : null;
-    await waitUntil(look, { timeoutMs: SEEN_MS, everyMs: 100 });
-    return missing;
-  } finally {
-    await connection.close();
-  }
+  const missing = await missingIn(connection, namespace);
+  if (missing.length === 0) return [];
+  const searchAttributes = Object.fromEntries(
+    missing.map((name) => [name, TYPE_NUMBERS[SEARCH_ATTRIBUTES[name]]]),
+  );
+  await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
+  const look = async (): Promise<true | null> =>
+    (await missingIn(connection, namespace)).length === 0 ? true : null;
+  await waitUntil(look, { timeoutMs: SEEN_MS, everyMs: 100 });
+  return missing;
 }
 
 type Name = keyof typeof SEARCH_ATTRIBUTES;

@@ -98,7 +98,7 @@ async function whenReady(
   const detail = await waitUntil(look, waiting);
   // Somebody else's server may have answered on the port ours could not get.
   if (child.hasEnded()) throw new Error('it ended at once');
-  await ensureSearchAttributes(address);
+  await addSearchAttributes(address);
   const ui =
     options.isHeadless === true ? '' : `, UI on http://${LOOPBACK}:${port + TEMPORAL_UI_OFFSET}`;
   options.tell('ready', `Temporal on ${address} (${detail})${ui}`);
@@ -111,6 +111,15 @@ async function whenReady(
     stop: () => child.stop(STOP_MS),
     health: () => checkTemporal(address),
   };
+}
+
+async function addSearchAttributes(address: string): Promise<void> {
+  const connection = await Connection.connect({ address });
+  try {
+    await ensureSearchAttributes(connection);
+  } finally {
+    await connection.close();
+  }
 }
 
 function temporalArgs(folder: string, port: number, isHeadless: boolean): string[] {

@@ -12,7 +12,6 @@ import type { JsonObject } from '../domain/json.ts';
 @Index('contexts_long_key', { synchronize: false })
 @Index('contexts_parent', { synchronize: false })
 @Index('contexts_session', { synchronize: false })
-@Index('contexts_tags', { synchronize: false })
 export class ContextEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'contexts_pkey' })
   tenantId!: TenantId;
@@ -53,6 +52,10 @@ export class ContextEntity {
 
   @Column({ type: 'boolean', default: false })
   compressed!: boolean;
+
+  /** What the writer asked for; null: by size. */
+  @Column({ type: 'boolean', nullable: true })
+  compress!: boolean | null;
 
   /** Bytes of compact JSON. */
   @Column({ type: 'integer' })

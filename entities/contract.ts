@@ -10,6 +10,7 @@ import { EncryptionKeyEntity } from './encryption-key-entity.ts';
 import { FeedHorizonEntity } from './feed-horizon-entity.ts';
 import { IdempotencyKeyEntity } from './idempotency-key-entity.ts';
 import { OutboxEntity } from './outbox-entity.ts';
+import { SearchPendingEntity } from './search-pending-entity.ts';
 import { SyncConflictEntity } from './sync-conflict-entity.ts';
 import { SyncItemEntity } from './sync-item-entity.ts';
 import { SyncLinkEntity } from './sync-link-entity.ts';
@@ -38,4 +39,5 @@ export const ENTITIES = [
   FeedHorizonEntity,
   EncryptionKeyEntity,
   ContextSearchEntity,
+  SearchPendingEntity,
 ] as const;

@@ -85,6 +85,10 @@ export class SyncLinkEntity {
   @Column({ name: 'remote_cursor', type: 'text', nullable: true })
   remoteCursor!: string | null;
 
+  /** What is known of the remote has moved on since the cursor was given; see ObserveRequest. */
+  @Column({ name: 'cursor_doubted', type: 'boolean', default: true })
+  cursorDoubted!: boolean;
+
   /** Failed runs in a row. */
   @Column({ type: 'integer', default: 0 })
   failures!: number;

@@ -3,7 +3,7 @@ import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
 import type { Router } from 'express';
-import type { Maintenance } from '../workers/maintenance.ts';
+import type { JobQueue } from '../workers/start-job-queue.ts';
 import { startApi } from './api.ts';
 import { startJobWorker } from './job-worker.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -26,7 +26,7 @@ export async function startAllInOne(
   return api;
 }
 
-function queueBoard({ queue }: Maintenance): Router {
+function queueBoard({ queue }: JobQueue): Router {
   const adapter = new ExpressAdapter();
   adapter.setBasePath(QUEUES_PATH);
   createBullBoard({ queues: [new BullMQAdapter(queue)], serverAdapter: adapter });

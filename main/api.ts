@@ -5,12 +5,15 @@ import { createApi } from '../api/app.ts';
 import type { ApiDeps, ConnectorCatalog } from '../api/ports.ts';
 import { startApiServer } from '../api/server.ts';
 import { createContextSocket } from '../api/websocket/context-socket.ts';
+import type { ContextCache } from '../cache/contract.ts';
 import { describeGrade } from '../connectors/contract.ts';
 import { systemClock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
 import type { JsonObject } from '../domain/json.ts';
+import type { Store } from '../store/contract.ts';
 import { authOf } from './api-auth.ts';
 import { createDoctor } from './doctor/doctor.ts';
+import { startHotList } from './cache-preload.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { createChangeBell, createSettleBell } from './change-bell.ts';
 import { permissionsOf, type Services } from './services.ts';
@@ -39,8 +42,10 @@ export async function startApi(
     name: 'bells',
     stop: async () => [bell, settleBell].forEach((each) => each.stop()),
   });
+  const cache = config.cache.isEnabled ? followChanges(services, lifecycle) : null;
   const deps: ApiDeps = {
-    store,
+    store: cache === null ? store : forgettingTenants(store, cache),
+    ...(cache === null ? {} : { cache }),
     connectors: catalogOf(services),
     doctor: createDoctor({ ...services, clock: systemClock }),
     checks: checksOf(services),
@@ -139,4 +144,34 @@ function timed<T>(work: Promise<T>): Promise<T> {
       });
     }),
   ]);
+}
+
+/** The cache, once it hears of what others change. */
+function followChanges(services: Services, lifecycle: Lifecycle): ContextCache {
+  const { caching, store, config, log } = services;
+  const { contexts: cache, hot } = caching;
+  const { ready, stop } = caching.follow(store.changeSweep);
+  lifecycle.add({ name: 'cache', stop });
+  const { isPreloaded } = config.cache;
+  const list = startHotList({ hot, cache, contexts: store.contexts, isPreloaded, ready, log });
+  lifecycle.add({ name: 'hot contexts', stop: () => list.stop() });
+  return cache;
+}
+
+/** A removed tenant's contexts are forgotten before its removal is answered. */
+function forgettingTenants<S extends Pick<Store, 'tenants'>>(store: S, cache: ContextCache): S {
+  const { tenants } = store;
+  return {
+    ...store,
+    tenants: {
+      ...tenants,
+      async remove(caller, id, how) {
+        try {
+          return await tenants.remove(caller, id, how);
+        } finally {
+          await cache.forgetTenant(id);
+        }
+      },
+    },
+  };
 }

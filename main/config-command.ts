@@ -24,32 +24,25 @@ export interface ShownSetting {
   readonly from: SettingSource;
   /** The environment variable that may set it. */
   readonly env: string | null;
-  /** Why it changes nothing (yet). */
-  readonly noEffect?: string;
 }
 
 /** The settings, secrets masked. */
 export function showSettings({ values, sources }: SettingsRead): readonly ShownSetting[] {
-  return SETTINGS.map(({ path, env, isSecret, noEffect }: Setting) => ({
+  return SETTINGS.map(({ path, env, isSecret }: Setting) => ({
     path,
     value: isSecret && values[path] !== null ? MASK : values[path],
     from: sources[path] ?? 'default',
     env,
-    ...(noEffect === undefined ? {} : { noEffect }),
   }));
 }
 
-/** What is no fault but worth a look: settings without effect, variables that look misspelt. */
-export function notesOn(read: SettingsRead, env: NodeJS.ProcessEnv): readonly string[] {
-  const idle = showSettings(read)
-    .filter(({ noEffect, from }) => noEffect !== undefined && from !== 'default')
-    .map(({ path, noEffect }) => `${path} has no effect yet: ${noEffect}`);
+/** What is no fault but worth a look: variables that look misspelt. */
+export function notesOn(env: NodeJS.ProcessEnv): readonly string[] {
   const known = SETTINGS.flatMap(({ env: name }: Setting) => name ?? []);
-  const misspelt = Object.keys(env)
+  return Object.keys(env)
     .filter((name) => /^(CONTEXT|SYNCLINE|POSTGRES|TEMPORAL|REDIS)_/.test(name))
     .filter((name) => !known.includes(name) && !NOT_SETTINGS.test(name))
     .map((name) => `the variable ${name} is not read${meant(name, known)}`);
-  return [...idle, ...misspelt];
 }
 
 function meant(name: string, known: readonly string[]): string {
@@ -72,7 +65,7 @@ export function runConfigCommand(args: readonly string[], io: ConfigCommandIo): 
   }
   try {
     const read = checkSettings(io.env, options.file);
-    const result = { file: options.file, notes: notesOn(read, io.env), read };
+    const result = { file: options.file, notes: notesOn(io.env), read };
     return options.what === 'check'
       ? check(result, options.isJson, io)
       : show(result, options.isJson, io);
@@ -114,11 +107,7 @@ function show({ file, notes, read }: Result, isJson: boolean, io: ConfigCommandI
     io.write(jsonOf({ file, settings, faults: read.faults, notes }));
     return read.faults.length > 0 ? 1 : 0;
   }
-  const shown = settings.map(({ path, value, from, noEffect }) => [
-    path,
-    JSON.stringify(value),
-    noEffect === undefined ? from : `${from}, no effect yet`,
-  ]);
+  const shown = settings.map(({ path, value, from }) => [path, JSON.stringify(value), from]);
   const widths = [0, 1].map((at) => Math.max(...shown.map((row) => row[at]!.length)));
   for (const [path, value, from] of shown)
     io.write(`${path!.padEnd(widths[0]!)}  ${value!.padEnd(Math.min(widths[1]!, 30))}  ${from}\n`);

@@ -10,15 +10,13 @@ const HEAD = `# Configuration
 Syncline reads \`context.yaml\` in the working folder (or \`--config <file>\`), then the environment,
 which wins. Every fault is reported at once, with its key. A key that is no setting is a fault.
 
-- \`syncline config check\` says every fault at once (exit code 1), and what is accepted without effect.
+- \`syncline config check\` says every fault at once (exit code 1), and variables that look misspelt.
 - \`syncline config show\` prints what is in force and where each value comes from, secrets masked.
   Both take \`--json\` and \`--config <file>\`.
 - Times are numbers in the unit of their name, or carry one: \`90000\`, \`"90s"\`, \`"15m"\`, \`"6h"\`, \`"30d"\`.
   \`…_ms\` counts milliseconds, \`…_ttl\` and \`…_seconds\` seconds.
 - Sizes are bytes, or carry a unit of 1024: \`1024\`, \`"64kb"\`, \`"512mb"\`, \`"1gb"\`.
 - \`LOG_LEVEL\` and \`DEBUG\` set what is logged.
-- **No effect yet**: the key is accepted so that a file written for a later version works; it changes
-  nothing today, and \`config check\` says so.
 
 | key in \`context.yaml\` | environment | default | what it is |
 | --- | --- | --- | --- |
@@ -29,11 +27,10 @@ export function configDocs(): string {
   return HEAD + SETTINGS.map(row).join('\n') + '\n';
 }
 
-function row({ path, env, fallback, about, isSecret, noEffect }: Setting): string {
+function row({ path, env, fallback, about, isSecret }: Setting): string {
   const shown = fallback === null ? '—' : `\`${JSON.stringify(fallback)}\``;
   const secret = isSecret ? ' Secret: never shown or logged.' : '';
-  const idle = noEffect === undefined ? '' : ` **No effect yet**: ${noEffect}.`;
-  return `| \`${path}\` | ${env ? `\`${env}\`` : '—'} | ${shown} | ${about}${secret}${idle} |`;
+  return `| \`${path}\` | ${env ? `\`${env}\`` : '—'} | ${shown} | ${about}${secret} |`;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -31,12 +31,27 @@ export interface Config {
     /** False: a connection per transaction. */
     readonly isPooled: boolean;
     readonly hasShortPlans: boolean;
+    /** Whether a job vacuums where the server does not by itself. */
+    readonly isTended: boolean;
   };
   readonly redis: { readonly url: Secret | null; readonly prefix: string };
+  readonly cache: {
+    readonly isEnabled: boolean;
+    /** Null: that of queues and announcements. */
+    readonly url: Secret | null;
+    /** How long Redis keeps an entry, ms. */
+    readonly lifeMs: number;
+    /** Bytes of the cache in memory; 0: none. */
+    readonly memoryBytes: number;
+    readonly isAggressive: boolean;
+    readonly isPreloaded: boolean;
+  };
   readonly temporal: {
     readonly address: string | null;
     readonly namespace: string;
     readonly apiKey: Secret | null;
+    /** Null: in clear. */
+    readonly tls: TemporalTls | null;
     readonly uiUrl: string | null;
     readonly taskQueue: string;
     readonly maxCachedWorkflows: number;
@@ -90,6 +105,17 @@ export interface Config {
   readonly features: Features;
   /** Name → bound; `/metrics` tells them, and the alert rules compare with them. */
   readonly alerts: Readonly<Record<string, number>>;
+}
+
+/** How to speak TLS with Temporal; what is null is left to the system. */
+export interface TemporalTls {
+  /** PEM of who vouches for the server. */
+  readonly caFile: string | null;
+  /** PEM of our own certificate and its key; both or neither. */
+  readonly certFile: string | null;
+  readonly keyFile: string | null;
+  /** The name its certificate must be for, where that is not the address. */
+  readonly serverName: string | null;
 }
 
 /** What can be switched off. */
@@ -170,9 +196,25 @@ function checkTogether(values: Values, faults: FieldError[]): void {
         'needs security.encryption.key (CONTEXT_ENCRYPTION_KEY): without it nothing can be encrypted',
     });
   }
+  checkTemporal(values, faults);
   for (const root of values['connectors.file_roots'] as string[]) {
     if (resolve(root) !== root.replace(/(.)\/$/, '$1'))
       faults.push({ pointer: 'connectors.file_roots', detail: `${root} must be an absolute path` });
+  }
+}
+
+function checkTemporal(values: Values, faults: FieldError[]): void {
+  if ((values['temporal.tls.cert_file'] === null) !== (values['temporal.tls.key_file'] === null)) {
+    faults.push({
+      pointer: 'temporal.tls.cert_file',
+      detail: 'goes with temporal.tls.key_file: both or neither',
+    });
+  }
+  if (values['temporal.tls.enabled'] === false && values['temporal.api_key'] !== null) {
+    faults.push({
+      pointer: 'temporal.tls.enabled',
+      detail: 'must not be false with temporal.api_key: the key would be sent in clear',
+    });
   }
 }
 
@@ -200,15 +242,25 @@ function configOf(values: Values): Config {
       readMaxLagMs: get('database.postgresql.read_max_lag_ms'),
       isPooled: get('production.performance.connection_pooling'),
       hasShortPlans: get('production.performance.query_optimization'),
+      isTended: get('production.performance.index_optimization'),
     },
     redis: {
       url: secret(redisUrl(get('database.redis.url'), get('database.redis.password'))),
       prefix: get('database.redis.prefix'),
     },
+    cache: {
+      isEnabled: get('production.caching.enabled'),
+      url: secret(redisUrl(get('database.redis.cache_url'), get('database.redis.password'))),
+      lifeMs: get<number>('database.redis.cache.default_ttl') * 1_000,
+      memoryBytes: get('production.caching.memory_cache_size'),
+      isAggressive: get('production.caching.aggressive'),
+      isPreloaded: get('production.caching.preload_hot_contexts'),
+    },
     temporal: {
       address: get('temporal.address'),
       namespace: get('temporal.namespace'),
       apiKey: secret(get('temporal.api_key')),
+      tls: temporalTls(get),
       uiUrl: get('temporal.ui_url'),
       taskQueue: get('temporal.task_queue'),
       maxCachedWorkflows: get('temporal.max_cached_workflows'),
@@ -291,6 +343,19 @@ function databaseUrl(get: <T>(path: SettingPath) => T): string | null {
   made.username = encodeURIComponent(get<string>('database.postgresql.user'));
   made.password = encodeURIComponent(get<string | null>('database.postgresql.password') ?? '');
   return made.href;
+}
+
+/** On where it is asked for, and by itself where a key or a file is given. */
+function temporalTls(get: <T>(path: SettingPath) => T): TemporalTls | null {
+  const tls: TemporalTls = {
+    caFile: get('temporal.tls.ca_file'),
+    certFile: get('temporal.tls.cert_file'),
+    keyFile: get('temporal.tls.key_file'),
+    serverName: get('temporal.tls.server_name'),
+  };
+  const hasReason =
+    get('temporal.api_key') !== null || Object.values(tls).some((value) => value !== null);
+  return (get<boolean | null>('temporal.tls.enabled') ?? hasReason) ? tls : null;
 }
 
 function redisUrl(url: string | null, password: string | null): string | null {

@@ -1,7 +1,10 @@
 /** Role `job-worker`: the outbox relay and BullMQ's maintenance. */
+import { tendTables } from '../store/tend-tables.ts';
 import { createConflictWatcher } from '../workers/conflict-watcher.ts';
-import { startMaintenance, type Maintenance } from '../workers/maintenance.ts';
+import { createSearchIndexer } from '../workers/index-search.ts';
+import { startMaintenance } from '../workers/maintenance.ts';
 import { startRelay } from '../workers/relay.ts';
+import type { JobQueue } from '../workers/start-job-queue.ts';
 import { measureQueue } from './metrics/server-gauges.ts';
 import { startBackups } from './backups.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -10,14 +13,13 @@ import { listenToRedis } from './redis-listener.ts';
 import { channelOf, type Services } from './services.ts';
 
 /** Starts the relay and the queues. Answers the maintenance side, for the queue board. */
-export async function startJobWorker(
-  services: Services,
-  lifecycle: Lifecycle,
-): Promise<Maintenance> {
+export async function startJobWorker(services: Services, lifecycle: Lifecycle): Promise<JobQueue> {
   const { config, log, store, wake, client, redisUrl, committed, metrics } = services;
   const watcher = createConflictWatcher(client, config.temporal.taskQueue);
   const queues = queueConnection(redisUrl);
   lifecycle.add({ name: 'queue connection', stop: async () => queues.close() });
+  const searchIndexer = createSearchIndexer({ index: store.searchIndex, log });
+  lifecycle.add({ name: 'search indexer', stop: () => searchIndexer.stop() });
   const maintenance = await startMaintenance({
     connection: queues.connection,
     prefix: queuePrefix(config),
@@ -26,7 +28,11 @@ export async function startJobWorker(
     audits: { store: store.audits, everyMs: config.sync.auditMs },
     rotation: store.rotation,
     searchIndex: store.searchIndex,
+    searchIndexer,
     retention: { store: store.retention, policy: config.retention },
+    ...(config.database.isTended
+      ? { tendTables: () => tendTables(config.database.url!.reveal()) }
+      : {}),
     onJob: metrics.job,
     log,
   });
@@ -40,6 +46,7 @@ export async function startJobWorker(
     wake,
     conflicts: watcher,
     onBatch: metrics.relayed,
+    onSearchPending: searchIndexer.nudge,
     log,
   });
   committed.add(relay.nudge);

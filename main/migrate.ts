@@ -17,6 +17,11 @@ import { KeysAndTenants1763740000004 } from '../migrations/1763740000004-keys-an
 import { PositionFeed1763740000005 } from '../migrations/1763740000005-position-feed.ts';
 import { LightenSync1763740000006 } from '../migrations/1763740000006-lighten-sync.ts';
 import { FitLongNames1763740000007 } from '../migrations/1763740000007-fit-long-names.ts';
+import { SweepChanges1763750000001 } from '../migrations/1763750000001-sweep-changes.ts';
+import { DeferSearchIndex1763750000002 } from '../migrations/1763750000002-defer-search-index.ts';
+import { DropIndexOfTags1763750000003 } from '../migrations/1763750000003-drop-index-of-tags.ts';
+import { RememberCompress1763750000005 } from '../migrations/1763750000005-remember-compress.ts';
+import { DoubtCursor1763750000006 } from '../migrations/1763750000006-doubt-cursor.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
 export const MIGRATION_LOCK = 7_316_229;
@@ -36,6 +41,11 @@ export const MIGRATIONS = [
   PositionFeed1763740000005,
   LightenSync1763740000006,
   FitLongNames1763740000007,
+  SweepChanges1763750000001,
+  DeferSearchIndex1763750000002,
+  DropIndexOfTags1763750000003,
+  RememberCompress1763750000005,
+  DoubtCursor1763750000006,
 ];
 
 /**

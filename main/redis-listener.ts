@@ -6,8 +6,10 @@ import { connectRedis } from './redis.ts';
 export interface ListenOptions {
   readonly url: string;
   readonly channel: string;
-  /** Called for each message. Must not throw. */
-  readonly onMessage: () => void;
+  /** Called with each message. Must not throw. */
+  readonly onMessage: (message: string) => void;
+  /** Called each time it begins to hear: what was said before is lost. Must not throw. */
+  readonly onListening?: () => void;
   readonly log: Pick<Logger, 'debug' | 'warn'>;
 }
 
@@ -18,17 +20,26 @@ export interface Listener {
 }
 
 /** Subscribes as soon as Redis answers, and again each time it comes back. */
-export function listenToRedis({ url, channel, onMessage, log }: ListenOptions): Listener {
+export function listenToRedis({
+  url,
+  channel,
+  onMessage,
+  onListening,
+  log,
+}: ListenOptions): Listener {
   // With a bound on retries a SUBSCRIBE that waits for Redis would be given up for good.
   const subscriber = connectRedis(url, { maxRetriesPerRequest: null });
   let isListening = false;
   subscriber.on('error', (error: Error) => log.debug({ error: error.message }, 'Redis subscriber'));
-  subscriber.on('message', onMessage);
+  subscriber.on('message', (_channel: string, message: string) => onMessage(message));
   subscriber.on('close', () => (isListening = false));
   // A cluster forgets what was asked for before it was reached, so each `ready` asks again.
   subscriber.on('ready', () => {
     subscriber.subscribe(channel).then(
-      () => (isListening = true),
+      () => {
+        isListening = true;
+        onListening?.();
+      },
       (error: unknown) =>
         log.warn({ error: messageOf(error), channel }, 'announcements are not heard; we poll'),
     );

@@ -17,13 +17,15 @@ import { systemClock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
 import type { LinkRef } from '../store/contract.ts';
 import { createStore, type EncryptionDeps, type FullStore } from '../store/create-store.ts';
-import { masterKeysOf } from '../store/crypto/master-keys.ts';
+import { announceChanges } from '../store/announce-changes.ts';
 import { createDatabase } from '../store/database.ts';
 import { createStorageSizes } from '../store/storage-sizes.ts';
 import { OUTBOX_CHANNEL, SETTLED_CHANNEL } from '../workers/contract.ts';
 import { createLinkWaker } from '../workers/link-waker.ts';
+import { createCaching, type Caching } from './cache.ts';
 import type { Config } from './config.ts';
 import { createLinkSecrets } from './link-secrets.ts';
+import { configuredMasterKeys } from './master-keys.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { measureStore } from './metrics/server-gauges.ts';
 import { connectRedis, type RedisConnection } from './redis.ts';
@@ -39,6 +41,7 @@ export interface Services {
   readonly registry: ConnectorRegistry;
   readonly pool: ConnectorPool;
   readonly redis: RedisConnection;
+  readonly caching: Caching;
   /** This process' counters and gauges. */
   readonly metrics: Metrics;
   readonly temporal: Connection;
@@ -54,13 +57,9 @@ export interface Services {
 }
 
 /** Null: no master key is set. @throws AppError CONFIG_INVALID */
-function encryptionOf({ encryption }: Config): EncryptionDeps | null {
-  const { key, oldKeys, enabled } = encryption;
-  const masters = masterKeysOf({
-    key: key?.reveal() ?? null,
-    oldKeys: oldKeys.map((old) => old.reveal()),
-  });
-  return masters && { masters, randomBytes, isDefault: enabled };
+function encryptionOf(config: Config): EncryptionDeps | null {
+  const masters = configuredMasterKeys(config);
+  return masters && { masters, randomBytes, isDefault: config.encryption.enabled };
 }
 
 /**
@@ -75,12 +74,13 @@ export async function createServices(
   const databaseUrl = needed(config.database.url?.reveal(), 'DATABASE_URL');
   const redisUrl = needed(config.redis.url?.reveal(), 'REDIS_URL');
   // No write needs Temporal, so a process starts without it; health tells that it is out.
-  const temporalAddress = needed(config.temporal.address, 'TEMPORAL_ADDRESS');
-  const temporal = openTemporal(temporalAddress, config.temporal.apiKey?.reveal());
+  needed(config.temporal.address, 'TEMPORAL_ADDRESS');
+  const temporal = openTemporal(config.temporal);
   const redis = createRedis(redisUrl, log);
   const metrics = createMetrics({ version: VERSION, role, alerts: config.alerts });
   const readUrl = config.database.readUrl?.reveal();
-  const database = createDatabase(
+  const caching = createCaching({ config, bus: redis, redisUrl, metrics, newId, log });
+  const pools = createDatabase(
     {
       ...config.database,
       url: databaseUrl,
@@ -95,11 +95,22 @@ export async function createServices(
     },
     (error) => log.warn({ error: error.message }, 'an idle Postgres connection broke'),
   );
+  const database = announceChanges(pools, caching.onChanges);
   const committed = new Set<() => void>();
+  let isTelling = false;
+  // Other processes hear of it through Redis; if it is out, their polling finds it. All commits of one
+  // turn of the event loop are told at once.
+  const tellOthers = (): void => {
+    if (isTelling) return;
+    isTelling = true;
+    setImmediate(() => {
+      isTelling = false;
+      redis.publish(channelOf(config), '1').catch(() => undefined);
+    });
+  };
   const announce = (): void => {
     for (const told of committed) told();
-    // Other processes hear of it through Redis; if it is out, their polling finds it.
-    redis.publish(channelOf(config), '1').catch(() => undefined);
+    tellOthers();
   };
   const settled = new Set<() => void>();
   const announceSettled = (): void => {
@@ -144,6 +155,7 @@ export async function createServices(
     registry,
     pool,
     redis,
+    caching,
     metrics,
     temporal: temporal.connection,
     client,
@@ -153,6 +165,7 @@ export async function createServices(
     settled,
     async close() {
       await pool.close();
+      caching.close();
       redis.disconnect();
       await temporal.close();
       await store.close();

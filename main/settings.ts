@@ -26,8 +26,6 @@ export interface Setting {
   readonly about: string;
   /** Never shown, never logged. */
   readonly isSecret?: true;
-  /** It is accepted but changes nothing (yet); why. `config check` and the docs say so. */
-  readonly noEffect?: string;
 }
 
 /** A variable's name, or how it begins; not all of them. */
@@ -208,20 +206,19 @@ export const SETTINGS = [
     env: 'REDIS_CACHE_URL',
     schema: z
       .string()
-      .regex(/^rediss?:\/\//, 'must start with redis://')
+      .regex(/^(rediss?|redis-cluster):\/\/[^,]+(,[^,]+)*$/, 'must start with redis://')
       .nullable(),
     fallback: null,
-    about: 'Redis of the cache, when it is another than `database.redis.url`.',
+    about:
+      'Redis of the cache, when it is another than `database.redis.url`. It may forget anything at any time (`maxmemory-policy allkeys-lru`); the other must not.',
     isSecret: true,
-    noEffect: 'the three-layer cache is not built yet',
   },
   {
     path: 'database.redis.cache.default_ttl',
     env: null,
     schema: durationS(1),
     fallback: 3_600,
-    about: 'How long an entry of the Redis cache lives; seconds.',
-    noEffect: 'the three-layer cache is not built yet',
+    about: 'How long an entry of the Redis cache lives; seconds, ± 10 %.',
   },
   {
     path: 'temporal.address',
@@ -244,6 +241,42 @@ export const SETTINGS = [
     fallback: null,
     about: 'API key of Temporal Cloud; turns TLS on.',
     isSecret: true,
+  },
+  {
+    path: 'temporal.tls.enabled',
+    env: 'TEMPORAL_TLS',
+    schema: flag.nullable(),
+    fallback: null,
+    about:
+      'Whether to speak TLS with Temporal. Null: when there is an API key, or one of the settings below is set.',
+  },
+  {
+    path: 'temporal.tls.ca_file',
+    env: 'TEMPORAL_TLS_SERVER_CA_CERT_PATH',
+    schema: text.nullable(),
+    fallback: null,
+    about: 'PEM file of the authority that signed its certificate. Null: those the system trusts.',
+  },
+  {
+    path: 'temporal.tls.cert_file',
+    env: 'TEMPORAL_TLS_CLIENT_CERT_PATH',
+    schema: text.nullable(),
+    fallback: null,
+    about: 'PEM file of our own certificate, for mutual TLS; with `temporal.tls.key_file`.',
+  },
+  {
+    path: 'temporal.tls.key_file',
+    env: 'TEMPORAL_TLS_CLIENT_KEY_PATH',
+    schema: text.nullable(),
+    fallback: null,
+    about: 'PEM file of the key of that certificate.',
+  },
+  {
+    path: 'temporal.tls.server_name',
+    env: 'TEMPORAL_TLS_SERVER_NAME',
+    schema: text.nullable(),
+    fallback: null,
+    about: 'The name its certificate must be for, where that is not the one in the address.',
   },
   {
     path: 'temporal.ui_url',
@@ -630,28 +663,35 @@ export const SETTINGS = [
     about: 'Open conflicts of a link above which they fire.',
   },
   {
+    path: 'production.caching.enabled',
+    env: 'CONTEXT_CACHE_ENABLED',
+    schema: flag,
+    fallback: true,
+    about: 'Whether the API answers reads of current contexts from memory and Redis.',
+  },
+  {
     path: 'production.caching.aggressive',
     env: null,
     schema: flag,
     fallback: false,
-    about: 'Keep hot contexts cached longer.',
-    noEffect: 'the three-layer cache is not built yet',
+    about:
+      'Keep contexts in memory as long as in Redis instead of 5 minutes, and fetch a hot one anew before its time is over, behind its readers.',
   },
   {
     path: 'production.caching.preload_hot_contexts',
     env: null,
     schema: flag,
     fallback: false,
-    about: 'Load the contexts read most into memory at start-up.',
-    noEffect: 'the three-layer cache is not built yet',
+    about:
+      'At start-up load the contexts that were read most of late into the cache, in the background.',
   },
   {
     path: 'production.caching.memory_cache_size',
     env: null,
     schema: bytes(0),
-    fallback: 536_870_912,
-    about: 'Memory for the cache inside each process; bytes.',
-    noEffect: 'the three-layer cache is not built yet',
+    fallback: 134_217_728,
+    about:
+      'Memory for the cache inside each API process; bytes, or `"512mb"`. 0: none, Redis alone caches.',
   },
   {
     path: 'production.performance.connection_pooling',
@@ -674,8 +714,8 @@ export const SETTINGS = [
     env: null,
     schema: flag,
     fallback: true,
-    about: 'Use indexes for every filter and for search.',
-    noEffect: 'the migrations make every index; there is nothing to switch',
+    about:
+      'Keep tables and indexes small where the server does not do it by itself: the embedded Postgres has no autovacuum, so a job vacuums and analyses what has changed much. A Postgres with autovacuum is left alone.',
   },
 ] as const satisfies readonly Setting[];
 

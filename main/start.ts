@@ -6,6 +6,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
+import { requireFreePort } from '../api/server.ts';
+import { readOwner } from '../dev/lock.ts';
 import { lookAround } from '../dev/look-around.ts';
 import { startStack, type Stack } from '../dev/stack.ts';
 import { messageOf, toAppError } from '../domain/errors.ts';
@@ -108,6 +110,8 @@ async function run(options: Options, around: Surroundings): Promise<number | nul
   const { terminal, lifecycle } = around;
   loadEnvFile();
   const given = loadConfig(process.env, options.file);
+  // Servers take seconds to come up. Whoever has our folder has our port too, and says so better.
+  if (readOwner(given.home) === null) await requireFreePort(given.api.host, given.api.port);
   const demo = options.isDemo ? prepareDemo(given.home) : null;
   const { stack, config } = await bringUp(withDemo(given, demo), around);
   await timed(terminal, 'Schema is up to date', () => migrate(config.database.url!.reveal()));

@@ -2,6 +2,8 @@
  * `syncline setup|migrate|backup|restore|cleanup`: works on the database itself. Started by the
  * command as a program of its own; exits 0 done, 1 failed, 2 usage.
  */
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createProgress } from '../cli/progress.ts';
@@ -14,6 +16,7 @@ import type { BackupProgress } from '../store/contract.ts';
 import { cleanUp } from './clean-up.ts';
 import { loadConfig, type Config } from './config.ts';
 import { loadEnvFile } from './env-file.ts';
+import { configuredMasterKeys } from './master-keys.ts';
 import { MIGRATION_LOCK, migrate, pendingMigrations } from './migrate.ts';
 import { openDatabase, type OpenDatabase } from './open-database.ts';
 import { SCHEMA_STEPS } from './schema-steps.ts';
@@ -82,7 +85,7 @@ async function runBackup({ file, config, database, signal }: Given): Promise<Tol
   return { value: result, lines: [line] };
 }
 
-async function runRestore({ file, database, isReplace: replace }: Given): Promise<Told> {
+async function runRestore({ file, config, database, isReplace: replace }: Given): Promise<Told> {
   const progress = progressOf();
   const result = await restoreBackup({
     url: database.url,
@@ -101,8 +104,19 @@ async function runRestore({ file, database, isReplace: replace }: Given): Promis
       ...(database.isRunning
         ? ['Syncline is running: restart it, it may still hold what was there before.']
         : []),
+      ...missingKeys(config, result.masterKeys),
     ],
   };
+}
+
+/** What a restored store cannot open, told now and not when somebody reads it. */
+function missingKeys(config: Config, needed: readonly string[]): readonly string[] {
+  const masters = configuredMasterKeys(config);
+  const missing = needed.filter((id) => !masters?.has(id));
+  if (missing.length === 0) return [];
+  return [
+    `Encrypted contexts in it do not open: the master key with the fingerprint ${missing.join(', ')} is not configured. Set it as CONTEXT_ENCRYPTION_KEY, or add it to CONTEXT_ENCRYPTION_OLD_KEYS.`,
+  ];
 }
 
 /** A bar per phase. */
@@ -140,10 +154,22 @@ function parse(args: readonly string[]) {
   return { ...values, name, file };
 }
 
+/** As with `import`, a file that is not there is a fault of the call. @throws Error */
+async function requireFile(file: string): Promise<void> {
+  try {
+    await access(file, constants.R_OK);
+    if ((await stat(file)).isFile()) return;
+  } catch (error) {
+    throw new Error(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  throw new Error(`${file} cannot be read: it is no file`);
+}
+
 async function main(args: readonly string[]): Promise<number> {
   let given: ReturnType<typeof parse>;
   try {
     given = parse(args);
+    if (given.name === 'restore') await requireFile(given.file!);
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n${USAGE}`);
     return 2;

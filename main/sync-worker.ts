@@ -17,6 +17,7 @@ import { keepTrying } from './keep-trying.ts';
 import { isBuilt, packageRoot } from './package-root.ts';
 import { ensurePulse } from './pulse-schedule.ts';
 import type { Services } from './services.ts';
+import { temporalAccess } from './temporal-connection.ts';
 
 const SHUTDOWN_GRACE = '20 seconds';
 const STOP_DEADLINE_MS = 25_000;
@@ -92,7 +93,7 @@ async function runWorker(
   activities: NonNullable<WorkerOptions['activities']>,
 ): Promise<{ stop(): Promise<void> }> {
   const { config, log } = services;
-  const connection = await NativeConnection.connect(nativeOptions(services));
+  const connection = await NativeConnection.connect(temporalAccess(config.temporal));
   try {
     await ensureAttributes(services);
     await ensurePulse(services);
@@ -155,11 +156,12 @@ function logPass(log: Services['log'], pass: PassToken, outcome: PassOutcome): v
 }
 
 /** A Temporal of the user's own may not know our search attributes yet; without them nothing starts. */
-async function ensureAttributes({ config, log }: Services): Promise<void> {
-  const { address, namespace, apiKey } = config.temporal;
-  if (address === null || apiKey !== null) return;
+async function ensureAttributes({ config, log, temporal }: Services): Promise<void> {
+  const { namespace, apiKey } = config.temporal;
+  // Temporal Cloud has another door for that.
+  if (apiKey !== null) return;
   try {
-    await ensureSearchAttributes(address, namespace);
+    await ensureSearchAttributes(temporal, namespace);
   } catch (error) {
     log.warn({ error: messageOf(error) }, 'the search attributes could not be registered');
   }
@@ -185,11 +187,6 @@ function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
       new URL(isBuilt ? '../workflows/index.js' : '../workflows/index.ts', import.meta.url),
     ),
   };
-}
-
-function nativeOptions({ config }: Services) {
-  const apiKey = config.temporal.apiKey?.reveal();
-  return { address: config.temporal.address ?? '', ...(apiKey ? { apiKey, tls: true } : {}) };
 }
 
 /** Temporal's own log lines go where ours go; its runtime is one per process. */

@@ -1,13 +1,70 @@
 /** The client's connection to Temporal: made when it is first needed, so a process starts without it. */
-import { Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
+import { readFileSync } from 'node:fs';
+import {
+  Connection,
+  defaultGrpcRetryOptions,
+  makeGrpcRetryInterceptor,
+  type TLSConfig,
+} from '@temporalio/client';
+import { AppError, messageOf } from '../domain/errors.ts';
+import type { Config, TemporalTls } from './config.ts';
 
 export interface TemporalConnection {
   readonly connection: Connection;
   close(): Promise<void>;
 }
 
-/** Opens nothing yet; calls while Temporal is out fail after a few seconds of retries. */
-export function openTemporal(address: string, apiKey: string | undefined): TemporalConnection {
+/** Where Temporal is and how to get in; the same for the client and for workers. */
+export interface TemporalAccess {
+  readonly address: string;
+  readonly apiKey?: string;
+  readonly tls?: TLSConfig;
+}
+
+/** @throws AppError CONFIG_INVALID when a file of certificates cannot be read */
+export function temporalAccess({
+  address,
+  apiKey,
+  tls,
+}: Pick<Config['temporal'], 'address' | 'apiKey' | 'tls'>): TemporalAccess {
+  return {
+    address: address ?? '',
+    ...(apiKey ? { apiKey: apiKey.reveal() } : {}),
+    ...(tls ? { tls: readTls(tls) } : {}),
+  };
+}
+
+function readTls({ caFile, certFile, keyFile, serverName }: TemporalTls): TLSConfig {
+  return {
+    ...(serverName ? { serverNameOverride: serverName } : {}),
+    ...(caFile ? { serverRootCACertificate: readPem(caFile, 'ca_file') } : {}),
+    ...(certFile && keyFile
+      ? {
+          clientCertPair: {
+            crt: readPem(certFile, 'cert_file'),
+            key: readPem(keyFile, 'key_file'),
+          },
+        }
+      : {}),
+  };
+}
+
+function readPem(file: string, setting: string): Buffer {
+  try {
+    const pem = readFileSync(file);
+    if (pem.includes('-----BEGIN ')) return pem;
+  } catch (cause) {
+    const detail = `temporal.tls.${setting}: ${file} cannot be read: ${messageOf(cause)}`;
+    throw new AppError('CONFIG_INVALID', detail, { cause });
+  }
+  throw new AppError('CONFIG_INVALID', `temporal.tls.${setting}: ${file} is not PEM`);
+}
+
+/**
+ * Opens nothing yet; calls while Temporal is out fail after a few seconds of retries.
+ * @throws AppError CONFIG_INVALID when a file of certificates cannot be read
+ */
+export function openTemporal(where: Parameters<typeof temporalAccess>[0]): TemporalConnection {
   const usual = defaultGrpcRetryOptions();
   let isClosing = false;
   let nextRetryAt = 0;
@@ -19,11 +76,7 @@ export function openTemporal(address: string, apiKey: string | undefined): Tempo
       return delayMs;
     },
   });
-  const connection = Connection.lazy({
-    address,
-    interceptors: [retries],
-    ...(apiKey ? { apiKey, tls: true } : {}),
-  });
+  const connection = Connection.lazy({ ...temporalAccess(where), interceptors: [retries] });
   return {
     connection,
     async close() {

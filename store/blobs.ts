@@ -10,6 +10,7 @@ import { hashText, type Hash } from '../domain/hash.ts';
 import type { ContextKey } from '../domain/ids.ts';
 import { canonicalJson, type Json } from '../domain/json.ts';
 import { sqlStateOf, type Transaction } from './database.ts';
+import type { Statement } from './send-together.ts';
 
 const deflate = promisify(gzip);
 const inflate = promisify(gunzip);
@@ -29,6 +30,8 @@ export interface Body {
   readonly keyId?: string | null;
   /** The context a sealed body belongs to. */
   readonly sealedFor?: ContextKey | null;
+  /** Plain JSON text of plain `bytes`, where it is at hand: who wants it need not inflate them. */
+  readonly text?: Buffer;
 }
 
 /** A body's canonical text as UTF-8, as it will be stored. */
@@ -98,8 +101,7 @@ ON CONFLICT DO NOTHING`;
 
 /** Stores bodies that are not there yet, and keeps those that are from being collected. */
 export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Promise<void> {
-  const fresh = bodies.filter((body) => body.bytes !== null);
-  const distinct = [...new Map(fresh.map((body) => [body.hash, body])).values()];
+  const distinct = freshOf(bodies);
   if (distinct.length === 0) return;
   const added = await withItsKey(tx.query<{ hash: Hash }>(INSERT_BLOBS, columnsOf(distinct)));
   if (added.length === distinct.length) return;
@@ -108,10 +110,45 @@ export async function saveBodies(tx: Transaction, bodies: readonly Body[]): Prom
   await withItsKey(tx.query(KEEP_BLOBS, columnsOf(known)));
 }
 
+// The same for one body, in two statements that are sent together, in this order.
+const TOUCH_BLOB = `
+UPDATE blobs SET created_at = now() WHERE tenant_id = current_setting('app.tenant') AND hash = $1
+  AND created_at < now() - interval '1 hour'`;
+
+const INSERT_BLOB = `
+INSERT INTO blobs (tenant_id, hash, codec, size, body, key_id, sealed_for)
+VALUES (current_setting('app.tenant'), $1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`;
+
+/** Up to so many bodies are stored by statements of their own, which Postgres hardly has to plan. */
+const FEW = 3;
+
+/** The same as statements to be sent with others; see {@link withItsKey} for how they may fail. */
+export function saveStatements(bodies: readonly Body[]): Statement[] {
+  const distinct = freshOf(bodies);
+  if (distinct.length > FEW) return [{ sql: KEEP_BLOBS, values: columnsOf(distinct) }];
+  return distinct.flatMap(({ hash, codec, size, bytes, keyId, sealedFor }) => {
+    const name = Buffer.from(hash, 'hex');
+    const values = [name, codec, size, bytes, keyId ?? null, sealedFor ?? null];
+    return [
+      { sql: TOUCH_BLOB, values: [name] },
+      { sql: INSERT_BLOB, values, name: 'insert_blob' },
+    ];
+  });
+}
+
+/** Those that may not be stored yet, each once. */
+function freshOf(bodies: readonly Body[]): Body[] {
+  const fresh = bodies.filter((body) => body.bytes !== null);
+  return [...new Map(fresh.map((body) => [body.hash, body])).values()];
+}
+
 const FOREIGN_KEY_VIOLATION = '23503';
 
-/** A data key that was rotated away since it was read is a race that is lost, and run again. */
-async function withItsKey<T>(saving: Promise<T>): Promise<T> {
+/**
+ * A data key that was rotated away since it was read is a race that is lost, and run again. No other
+ * table that a version is written to refers to one.
+ */
+export async function withItsKey<T>(saving: Promise<T>): Promise<T> {
   return saving.catch((error: unknown) => {
     if (sqlStateOf(error) !== FOREIGN_KEY_VIOLATION) throw error;
     throw new AppError('UNAVAILABLE', 'the encryption key was replaced', { retryable: true });
@@ -139,16 +176,26 @@ SELECT w.text AS hash, b.* FROM (
 CROSS JOIN LATERAL (SELECT ${columns} FROM blobs
   WHERE tenant_id = current_setting('app.tenant') AND hash = w.hash OFFSET 0) b`;
 
-/** Measures of stored bodies, sealed ones too; the bytes stay where they are. */
+const MEASURES = wantedBlobs('codec, size, key_id AS "keyId", sealed_for AS "sealedFor"');
+
+/** Asks for the measures of stored bodies, sealed ones too; the bytes stay where they are. */
+export function measuresOf(hashes: readonly (Hash | null)[]): Statement {
+  const wanted = [...new Set(hashes.filter((hash) => hash !== null))];
+  return { sql: MEASURES, values: [wanted] };
+}
+
+/** The answer to {@link measuresOf}. */
+export function measuredBodies(rows: readonly object[]): Map<Hash, Body> {
+  return new Map((rows as Omit<Body, 'bytes'>[]).map((row) => [row.hash, { ...row, bytes: null }]));
+}
+
+/** Measures of stored bodies, sealed ones too. */
 export async function storedBodies(
   tx: Transaction,
   hashes: readonly (Hash | null)[],
 ): Promise<Map<Hash, Body>> {
-  const rows = await tx.query<Omit<Body, 'bytes'>>(
-    wantedBlobs('codec, size, key_id AS "keyId", sealed_for AS "sealedFor"'),
-    [[...new Set(hashes.filter((hash) => hash !== null))]],
-  );
-  return new Map(rows.map((row) => [row.hash, { ...row, bytes: null }]));
+  const { sql, values } = measuresOf(hashes);
+  return measuredBodies(await tx.query(sql, values));
 }
 
 /** The plain bodies with these hashes; one that is gone, or sealed, is missing from the map. */
@@ -156,7 +203,13 @@ export async function loadBodies(
   tx: Transaction,
   hashes: Iterable<Hash>,
 ): Promise<Map<Hash, Json>> {
-  const stored = await loadStored(tx, hashes);
+  return decodeBodies(await loadStored(tx, hashes));
+}
+
+/** The values of stored bodies. */
+export async function decodeBodies(
+  stored: ReadonlyMap<Hash, StoredBody>,
+): Promise<Map<Hash, Json>> {
   const entries = [...stored].map(async ([hash, body]) => [hash, await decodeBody(body)] as const);
   return new Map(await Promise.all(entries));
 }
@@ -182,7 +235,14 @@ export async function loadSealed(
     wantedBlobs('codec, size, body AS bytes, key_id AS "keyId"'),
     [wanted],
   );
-  return new Map(rows.map(({ hash, ...body }) => [hash, body]));
+  return storedByHash(rows);
+}
+
+/** Rows of stored bodies with their hashes, by hash. */
+export function storedByHash<Stored extends StoredBody = StoredBody>(
+  rows: readonly object[],
+): Map<Hash, Stored> {
+  return new Map((rows as (Stored & { hash: Hash })[]).map((row) => [row.hash, row]));
 }
 
 /** A stored body and what it takes to open it. */

@@ -5,7 +5,7 @@
 import { AppError } from '../domain/errors.ts';
 import type { ContextKey } from '../domain/ids.ts';
 import { canonicalJson } from '../domain/json.ts';
-import { envelopeOf } from './context-rows.ts';
+import { contextNotFound, envelopeOf, isNotFound } from './context-rows.ts';
 import {
   beginWriting,
   draftBody,
@@ -33,7 +33,7 @@ export async function draftBatch(
       const isWhole =
         operation.op === 'store' ||
         (operation.op === 'update' && operation.changeType === 'replace');
-      if (!isWhole) return null;
+      if (!isWhole || operation.data === undefined) return null;
       return draftBody(rules, operation.data, operation.options.compress).catch(asFailure);
     }),
   );
@@ -96,7 +96,8 @@ async function preload(writing: Writing, operations: readonly BatchOperation[]):
 
 function readsCurrent(operation: BatchOperation): boolean {
   if (operation.op === 'get') return operation.version === undefined;
-  return operation.op === 'update' && operation.changeType !== 'replace';
+  if (operation.op !== 'update') return false;
+  return operation.changeType !== 'replace' || operation.data === undefined;
 }
 
 function parentOf(operation: BatchOperation): string | null {
@@ -108,13 +109,27 @@ async function readOne(
   { key, version }: Extract<BatchOperation, { op: 'get' }>,
   spend: Spend,
 ): Promise<BatchOutcome> {
-  const row = version === undefined ? writing.live(key) : await writing.oldRow(key, version);
-  if (!row) return { status: 'missing' };
+  const found = await rowOf(writing, key, version);
+  if (found instanceof AppError) return { status: 'missing', error: found };
+  const row = found;
   spend(row.size + metadataBytes(row));
   return {
     status: 'found',
     context: { ...envelopeOf(row), data: await writing.valueOf(row) },
   };
+}
+
+/** The row asked for, or why there is none. */
+async function rowOf(
+  writing: Writing,
+  key: ContextKey,
+  version: number | undefined,
+): Promise<ContextRow | AppError> {
+  if (version === undefined) return writing.live(key) ?? contextNotFound(key);
+  return writing.oldRow(key, version).catch((error: unknown) => {
+    if (isNotFound(error)) return error;
+    throw error;
+  });
 }
 
 async function writeOne(

@@ -6,8 +6,8 @@ import type { ContextKey } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import { diffDelta } from '../domain/json-delta.ts';
 import { diffJson } from '../domain/json-patch.ts';
-import { contextsOf, selectContexts, selectVersions, type OldRow } from './context-reads.ts';
-import { contextNotFound, isExpired, versionNotFound } from './context-rows.ts';
+import { contextsOf, selectContexts, selectVersions, withData } from './context-reads.ts';
+import { contextNotFound, isExpired } from './context-rows.ts';
 import type { ContextDiff, ContextStore } from './contract.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Database, Transaction } from './database.ts';
@@ -74,14 +74,7 @@ async function loadPair(
 async function versionBefore(tx: Transaction, key: ContextKey, version: number): Promise<number> {
   const [found] = await tx.query<{ version: number | null }>(SELECT_BEFORE, [key, version]);
   if (found?.version) return found.version;
-  throw new AppError('VERSION_NOT_FOUND', `${JSON.stringify(key)} has none before ${version}`);
-}
-
-function withData(rows: readonly OldRow[], key: ContextKey, version: number): OldRow {
-  const row = rows.find((each) => each.version === version);
-  if (!row) throw versionNotFound(key, version);
-  if (row.hash === null) throw versionNotFound(key, version, 'with data: it is a delete');
-  return row;
+  throw new AppError('VERSION_NOT_FOUND', `\`${key}\` has no version with data before ${version}.`);
 }
 
 function tooLarge(what: string): AppError {

@@ -7,9 +7,13 @@ import {
   contextNotFound,
   envelopeOf,
   isExpired,
+  isLive,
+  isNotFound,
+  versionNotFound,
   versionRowOf,
   type VersionDbRow,
 } from './context-rows.ts';
+import { decodeBody, type StoredBody } from './blobs.ts';
 import type { ContextStore } from './contract.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Database, Transaction } from './database.ts';
@@ -17,7 +21,10 @@ import { FEED_START, feedHead, readChanges, requireKept } from './feed.ts';
 import { pageOf, unpackCursor } from './paging.ts';
 import { CONTEXT_COLUMNS, type ContextRow } from './write-versions.ts';
 
-export type ContextReads = Pick<ContextStore, 'get' | 'list' | 'versions' | 'changes'>;
+export type ContextReads = Pick<
+  ContextStore,
+  'get' | 'getVersion' | 'list' | 'versions' | 'changes'
+>;
 
 export function createContextReads(deps: {
   readonly database: Database;
@@ -27,19 +34,46 @@ export function createContextReads(deps: {
   const { database, clock, bodies } = deps;
   const now = (): Date => new Date(clock.now());
 
+  /** One round trip: beginning, row, body and end go together. */
+  async function getCurrent(caller: Caller, key: ContextKey): Promise<Context | null> {
+    const [rows] = await database.withTenant(caller.tenant, (tx) =>
+      tx.commitWith([{ sql: SELECT_WITH_BODY, values: [key] }]),
+    );
+    const [found] = rows as unknown as (ContextRow & Partial<PlainBody>)[];
+    if (!found) return null;
+    const { codec, bytes, ...row } = found;
+    if (!isLive(row, now())) return null;
+    if (row.encrypted || !codec || !bytes) return getSealed(caller, row);
+    return { ...envelopeOf(row), data: await decodeBody({ codec, bytes, size: row.size }) };
+  }
+
+  async function getSealed(caller: Caller, row: ContextRow): Promise<Context | null> {
+    return database.withTenant(caller.tenant, async (tx) => {
+      const [context] = await contextsOf(tx, { caller, bodies }, [row]);
+      return context!;
+    });
+  }
+
+  async function getVersion(caller: Caller, key: ContextKey, version: number): Promise<Context> {
+    return database.withTenant(caller.tenant, async (tx) => {
+      const row = (await selectContexts(tx, [key])).get(key);
+      // What was deleted keeps its history.
+      if (!row || isExpired(row, now())) throw contextNotFound(key);
+      const old = await selectWithData(tx, key, version);
+      const [context] = await contextsOf(tx, { caller, bodies }, [{ ...row, ...old }]);
+      return context!;
+    });
+  }
+
   return {
     async get(caller, key, version) {
-      return database.withTenant(caller.tenant, async (tx) => {
-        const row = (await selectContexts(tx, [key])).get(key);
-        // What was deleted keeps its history.
-        if (!row || isExpired(row, now())) return null;
-        if (version === undefined && row.deleted) return null;
-        const [old] = version === undefined ? [row] : await selectVersions(tx, [{ key, version }]);
-        if (!old) return null;
-        const [context] = await contextsOf(tx, { caller, bodies }, [{ ...row, ...old }]);
-        return context!;
+      if (version === undefined) return getCurrent(caller, key);
+      return getVersion(caller, key, version).catch((error: unknown) => {
+        if (isNotFound(error)) return null;
+        throw error;
       });
     },
+    getVersion,
 
     async list(caller, filter) {
       const after = filter.cursor === undefined ? null : unpackCursor(filter.cursor, ['text'])[0];
@@ -104,6 +138,15 @@ export async function selectContexts(
   return new Map(rows.map((row) => [row.key, row]));
 }
 
+/** A body that is not sealed, with its context. */
+type PlainBody = Pick<StoredBody, 'codec' | 'bytes'>;
+
+const SELECT_WITH_BODY = `
+SELECT c.*, b.codec, b.bytes FROM (SELECT ${CONTEXT_COLUMNS}, hash AS blob FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = $1 OFFSET 0) c
+LEFT JOIN LATERAL (SELECT codec, body AS bytes FROM blobs
+  WHERE tenant_id = current_setting('app.tenant') AND hash = c.blob AND key_id IS NULL OFFSET 0) b ON true`;
+
 const listContexts = (more = ''): string => `
 SELECT ${CONTEXT_COLUMNS} FROM contexts
 WHERE tenant_id = current_setting('app.tenant')
@@ -132,18 +175,34 @@ FROM context_versions
 WHERE tenant_id = current_setting('app.tenant') AND key = $1 AND version < $2
 ORDER BY version DESC LIMIT $3`;
 
+/** Finds the create of version `v`'s own life, where its context `c` was created anew since. */
+export const FORMER_CREATE = `
+LEFT JOIN LATERAL (SELECT changed_at, changed_by FROM context_versions
+  WHERE c.created_at > v.changed_at AND tenant_id = current_setting('app.tenant')
+    AND key = v.key AND version <= v.version AND change_type = 'create'
+  ORDER BY version DESC LIMIT 1) f ON true`;
+
+// Retention may have removed the create: then the version itself is the oldest that is known.
+/** When and by whom a version's context was created, after {@link FORMER_CREATE}. */
+export const CREATION = `
+CASE WHEN c.created_at > v.changed_at THEN coalesce(f.changed_at, v.changed_at)
+  ELSE c.created_at END AS created_at,
+CASE WHEN c.created_at > v.changed_at THEN f.changed_by ELSE c.created_by END AS created_by`;
+
 const SELECT_VERSIONS = `
-SELECT v.* FROM unnest($1::text[], $2::int[]) AS w (key, version)
-CROSS JOIN LATERAL (
-  SELECT key, encode(hash, 'hex') AS hash, kind, source, parent_id, session_id, agent_id, tags,
-    metadata, encrypted, compressed, size, expires_at, version, changed_at AS updated_at,
-    changed_by AS updated_by
-  FROM context_versions
+SELECT v.key, encode(v.hash, 'hex') AS hash, v.kind, v.source, v.parent_id, v.session_id, v.agent_id,
+  v.tags, v.metadata, v.encrypted, v.compressed, v.size, v.expires_at, v.version,
+  v.changed_at AS updated_at, v.changed_by AS updated_by, ${CREATION}
+FROM unnest($1::text[], $2::int[]) AS w (key, version)
+CROSS JOIN LATERAL (SELECT * FROM context_versions
   WHERE tenant_id = current_setting('app.tenant') AND key = w.key COLLATE "C"
-    AND version = w.version OFFSET 0) v`;
+    AND version = w.version OFFSET 0) v
+CROSS JOIN LATERAL (SELECT created_at, created_by FROM contexts
+  WHERE tenant_id = current_setting('app.tenant') AND key = v.key OFFSET 0) c
+${FORMER_CREATE}`;
 
 /** A state of the history; what it lacks of a row, its context has. Hash null: it is a delete. */
-export type OldRow = Omit<ContextRow, 'created_at' | 'created_by' | 'deleted' | 'delete_reason'>;
+export type OldRow = Omit<ContextRow, 'compress' | 'deleted' | 'delete_reason'>;
 
 /** Those of these versions that are kept. */
 export async function selectVersions(
@@ -152,6 +211,23 @@ export async function selectVersions(
 ): Promise<OldRow[]> {
   const keys = wanted.map(({ key }) => key);
   return tx.query<OldRow>(SELECT_VERSIONS, [keys, wanted.map(({ version }) => version)]);
+}
+
+/** One version with data. @throws AppError VERSION_NOT_FOUND */
+export async function selectWithData(
+  tx: Transaction,
+  key: ContextKey,
+  version: number,
+): Promise<OldRow> {
+  return withData(await selectVersions(tx, [{ key, version }]), key, version);
+}
+
+/** The one of these versions that has this number. @throws AppError VERSION_NOT_FOUND */
+export function withData(rows: readonly OldRow[], key: ContextKey, version: number): OldRow {
+  const row = rows.find((each) => each.version === version);
+  if (!row) throw versionNotFound(key, version);
+  if (row.hash === null) throw versionNotFound(key, version, 'with data: it is a delete');
+  return row;
 }
 
 /** The rows with their data, in order; null for a delete, which has none. */

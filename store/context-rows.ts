@@ -30,6 +30,7 @@ export function factsOf(options: ContextOptions, { at, defaultTtlS }: WriteTime)
     agent_id: options.agentId ?? null,
     tags: [...(options.tags ?? [])],
     metadata: options.metadata ?? {},
+    compress: options.compress ?? null,
     expires_at: expiryOf(options.ttl === undefined ? defaultTtlS : options.ttl, at),
   };
 }
@@ -45,6 +46,7 @@ export function factsOver(live: ContextRow, options: ContextOptions, at: Date): 
     agent_id: kept(options.agentId, live.agent_id),
     tags: [...kept(options.tags, live.tags)],
     metadata: kept(options.metadata, live.metadata),
+    compress: kept(options.compress, live.compress),
     expires_at: options.ttl === undefined ? live.expires_at : expiryOf(options.ttl, at),
   };
 }
@@ -144,18 +146,27 @@ export function versionRowOf(row: VersionDbRow): VersionRow {
 }
 
 export function contextNotFound(key: ContextKey): AppError {
-  return new AppError('CONTEXT_NOT_FOUND', `there is no context ${JSON.stringify(key)}`);
+  return new AppError('CONTEXT_NOT_FOUND', `There is no context \`${key}\`.`);
 }
 
 export function versionNotFound(key: ContextKey, version: number, why = ''): AppError {
-  const detail = `${JSON.stringify(key)} has no version ${version}${why === '' ? '' : ` ${why}`}`;
+  const detail = `\`${key}\` has no version ${version}${why === '' ? '' : ` ${why}`}.`;
   return new AppError('VERSION_NOT_FOUND', detail);
+}
+
+/** Whether a context, or a version of it, is not there. */
+export function isNotFound(error: unknown): error is AppError {
+  if (!(error instanceof AppError)) return false;
+  return error.code === 'CONTEXT_NOT_FOUND' || error.code === 'VERSION_NOT_FOUND';
 }
 
 /** @throws AppError VERSION_CONFLICT when the current version (0: none) is another */
 export function requireVersion(live: ContextRow | null, ifVersion: number | undefined): void {
   const currentVersion = live?.version ?? 0;
   if (ifVersion === undefined || ifVersion === currentVersion) return;
-  const detail = `the current version is ${currentVersion}, not ${ifVersion}`;
+  const detail =
+    live === null
+      ? `There is no such context, so it has no version ${ifVersion}.`
+      : `The current version is ${currentVersion}, not ${ifVersion}.`;
   throw new AppError('VERSION_CONFLICT', detail, { extra: { currentVersion } });
 }

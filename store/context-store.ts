@@ -39,16 +39,17 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
 
   /** One transaction; with it the answer is kept that its result will be given. */
   async function write<T>(caller: Caller, work: (on: WritingDeps) => Promise<T>): Promise<T> {
-    const result = await database.withTenant(caller.tenant, async (tx) => {
-      const done = await work({ ...rules, tx, caller, clock });
-      await rememberWrite(tx, { caller, result: done, at: clock.now() });
-      return done;
-    });
+    const result = await database.withTenant(caller.tenant, (tx) =>
+      work({ ...rules, tx, caller, clock }),
+    );
     deps.onCommitted();
     return result;
   }
 
-  /** The same for one context. */
+  const remember = (on: WritingDeps, result: unknown): Promise<void> =>
+    rememberWrite(on.tx, { caller: on.caller, result, at: clock.now() });
+
+  /** The same for one context: two round trips, the row it locks and all that it writes. */
   async function writeKey<T>(
     caller: Caller,
     key: ContextKey,
@@ -57,7 +58,8 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
     return write(caller, async (on) => {
       const writing = await beginWriting(on, { written: [key] });
       const result = await step(writing);
-      await writing.flush();
+      await remember(on, result);
+      await writing.commit();
       return result;
     });
   }
@@ -79,7 +81,11 @@ export function createContextStore(deps: ContextStoreDeps): ContextStore {
 
     async batch(caller, { atomic, operations }) {
       const drafts = await draftBatch(rules, operations);
-      return write(caller, (on) => runBatch(on, { atomic, operations, drafts }));
+      return write(caller, async (on) => {
+        const outcomes = await runBatch(on, { atomic, operations, drafts });
+        await remember(on, outcomes);
+        return outcomes;
+      });
     },
   };
 }

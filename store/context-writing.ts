@@ -19,14 +19,14 @@ import {
   isLive,
   requireVersion,
   rowAfter,
-  versionNotFound,
 } from './context-rows.ts';
-import { selectContexts, selectVersions } from './context-reads.ts';
+import { selectContexts, selectWithData } from './context-reads.ts';
 import type { ContextDelete, ContextRollback, ContextUpdate, ContextWrite } from './contract.ts';
 import type { Bodies, DraftBody } from './crypto/bodies.ts';
-import type { Transaction } from './database.ts';
+import type { OpenTransaction } from './database.ts';
 import { loadAncestors, requireNoCycle } from './parents.ts';
 import {
+  commitVersions,
   lockContexts,
   writeVersions,
   type ContextRow,
@@ -42,7 +42,7 @@ export interface WritingRules {
 }
 
 export interface WritingDeps extends WritingRules {
-  readonly tx: Transaction;
+  readonly tx: OpenTransaction;
   readonly caller: Caller;
   readonly clock: Clock;
   /** Told the size of each body before it is read to build on; it may throw. */
@@ -60,8 +60,11 @@ export interface Writing {
   update(write: ContextUpdate, draft: DraftBody | null): Promise<ContextEnvelope>;
   rollback(write: ContextRollback): Promise<ContextEnvelope>;
   delete(write: ContextDelete): { key: ContextKey; version: number };
-  /** Version N of a context as it was; null: it is not kept, or is a delete. */
-  oldRow(key: ContextKey, version: number): Promise<ContextRow | null>;
+  /**
+   * Version N of a context as it was.
+   * @throws AppError CONTEXT_NOT_FOUND, VERSION_NOT_FOUND (it is not kept, or is a delete)
+   */
+  oldRow(key: ContextKey, version: number): Promise<ContextRow>;
   /** Reads the data of contexts that are there, all at once. */
   preload(keys: Iterable<ContextKey>): Promise<void>;
   /** Data of a row with some. */
@@ -70,6 +73,8 @@ export interface Writing {
   preloadParents(parents: readonly string[]): Promise<void>;
   /** Writes what the steps came to. */
   flush(): Promise<void>;
+  /** The same, and commits the transaction, for steps that wrote a few contexts. Nothing may follow. */
+  commit(): Promise<void>;
 }
 
 /** A body made ready outside any transaction. @throws AppError CONTEXT_TOO_LARGE */
@@ -126,22 +131,28 @@ export async function beginWriting(
     return (await load([row])).get(row.hash!) as Json;
   }
 
-  async function flush(): Promise<void> {
+  function takePending(): VersionWrite[] {
     const last = new Map(pending.map((write) => [write.key, write]));
     const writes = pending.map((write) =>
       last.get(write.key) === write ? write : { ...write, isLoser: true },
     );
     pending = [];
-    await writeVersions(tx, writes, at);
+    return writes;
   }
 
-  async function oldRow(key: ContextKey, version: number): Promise<ContextRow | null> {
+  const flush = (): Promise<void> => writeVersions(tx, takePending(), at);
+
+  /** What was deleted keeps its history, what expired does not. */
+  function knownRow(key: ContextKey): ContextRow {
+    const row = rows.get(key);
+    if (!row || isExpired(row, at)) throw contextNotFound(key);
+    return row;
+  }
+
+  async function oldRow(key: ContextKey, version: number): Promise<ContextRow> {
     // A version made by an earlier step is not there before it is written.
     if (pending.some((write) => write.key === key)) await flush();
-    const row = rows.get(key);
-    if (!row || isExpired(row, at)) return null;
-    const [old] = await selectVersions(tx, [{ key, version }]);
-    return old && old.hash !== null ? { ...row, ...old } : null;
+    return { ...knownRow(key), ...(await selectWithData(tx, key, version)) };
   }
 
   async function preloadParents(parents: readonly string[]): Promise<void> {
@@ -181,6 +192,19 @@ export async function beginWriting(
     return row;
   }
 
+  /** What the data becomes. */
+  async function changed(
+    current: ContextRow,
+    data: Json | undefined,
+    changeType: ContextUpdate['changeType'],
+  ): Promise<Json> {
+    if (data !== undefined && changeType === 'replace') return data;
+    deps.onRead?.(current.size);
+    const base = await valueOf(current);
+    if (data === undefined) return base;
+    return changeType === 'merge' ? mergePatch(base, data) : appendJson(base, data);
+  }
+
   async function bodyOf(key: ContextKey, draft: DraftBody, encrypt: boolean) {
     return bodies.finish(tx, draft, { tenant: caller.tenant, key, encrypt });
   }
@@ -192,6 +216,7 @@ export async function beginWriting(
     valueOf,
     preloadParents,
     flush,
+    commit: () => commitVersions(tx, takePending(), at),
 
     async store({ key, data, options }, draft) {
       const current = live(key);
@@ -207,16 +232,14 @@ export async function beginWriting(
 
     async update({ key, data, changeType, options, changedBy }, draft) {
       const current = live(key);
-      requireVersion(current, options.ifVersion);
       if (!current) throw contextNotFound(key);
+      requireVersion(current, options.ifVersion);
       await requireParent(key, options);
-      let value = data;
-      if (changeType !== 'replace') {
-        deps.onRead?.(current.size);
-        const base = await valueOf(current);
-        value = changeType === 'merge' ? mergePatch(base, data) : appendJson(base, data);
-      }
-      const ready = draft ?? (await draftBody(deps, value, options.compress));
+      const value = await changed(current, data, changeType);
+      // A draft was made before anybody knew what the context remembers.
+      const compress = options.compress ?? current.compress ?? undefined;
+      const isReady = draft !== null && compress === options.compress;
+      const ready = isReady ? draft : await draftBody(deps, value, compress);
       const body = await bodyOf(key, ready, bodies.isSealed(options.encrypt, current.encrypted));
       const row = add(key, {
         body,
@@ -229,12 +252,10 @@ export async function beginWriting(
     },
 
     async rollback({ key, version, ifVersion }) {
-      const row = rows.get(key);
+      const row = knownRow(key);
       requireVersion(live(key), ifVersion);
-      if (!row || isExpired(row, at)) throw contextNotFound(key);
       const old = await oldRow(key, version);
-      if (!old) throw versionNotFound(key, version);
-      const draft = await draftBody(deps, await valueOf(old), old.compressed);
+      const draft = await draftBody(deps, await valueOf(old), row.compress ?? undefined);
       // What was sealed once is not written in clear by going back.
       const isSealed = bodies.isSealed(undefined, row.encrypted || old.encrypted);
       const { created_at: createdAt, created_by: createdBy } = row;
@@ -248,8 +269,8 @@ export async function beginWriting(
 
     delete({ key, ifVersion, reason }) {
       const current = live(key);
-      requireVersion(current, ifVersion);
       if (!current) throw contextNotFound(key);
+      requireVersion(current, ifVersion);
       const row = add(key, {
         body: null,
         facts: current,

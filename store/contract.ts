@@ -69,7 +69,9 @@ export interface ContextWrite {
   readonly options: ContextOptions;
 }
 
-export interface ContextUpdate extends ContextWrite {
+export interface ContextUpdate extends Omit<ContextWrite, 'data'> {
+  /** Undefined: the data stays, only options change; then `changeType` is `replace`. */
+  readonly data: Json | undefined;
   readonly changeType: 'replace' | 'merge' | 'append';
   /** Who makes the change; left out: the caller's actor. */
   readonly changedBy?: string | undefined;
@@ -100,7 +102,7 @@ export type BatchOutcome =
   | { readonly status: 'updated'; readonly envelope: ContextEnvelope }
   | { readonly status: 'deleted'; readonly version: number }
   | { readonly status: 'found'; readonly context: Context }
-  | { readonly status: 'missing' }
+  | { readonly status: 'missing'; readonly error: AppError }
   | { readonly status: 'failed'; readonly error: AppError };
 
 /** How two versions of a context differ. */
@@ -123,6 +125,8 @@ export interface ContextStore {
   ): Promise<{ created: boolean; envelope: ContextEnvelope }>;
   /** The current version, or version N of the history; null when there is none (or it expired). */
   get(caller: Caller, key: ContextKey, version?: number): Promise<Context | null>;
+  /** Version N of the history. @throws AppError CONTEXT_NOT_FOUND, VERSION_NOT_FOUND */
+  getVersion(caller: Caller, key: ContextKey, version: number): Promise<Context>;
   /** @throws AppError CONTEXT_NOT_FOUND, VERSION_CONFLICT, CONTEXT_TOO_LARGE */
   update(caller: Caller, write: ContextUpdate): Promise<ContextEnvelope>;
   /**
@@ -363,7 +367,7 @@ export type {
   SearchQuery,
   SearchStore,
 } from './search/search-store.ts';
-export type { IndexedCount, SearchIndex } from './search/search-index.ts';
+export type { Drained, IndexedCount, SearchIndex } from './search/search-index.ts';
 export type { Claimed, ConflictRef, Outbox, OutboxMessage, LinkRef } from './outbox.ts';
 export type { AwaitedWrite, WaitStore, WriteOutcome } from './wait-store.ts';
 export type { ApiKeyOwner, ApiKeyRow, ApiKeys } from './api-keys.ts';

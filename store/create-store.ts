@@ -5,6 +5,7 @@ import { createAnalytics } from './analytics.ts';
 import { createApiKeys } from './api-keys.ts';
 import { createAuditLog } from './audit.ts';
 import { createAuditStore } from './audits.ts';
+import { createChangeSweep, type ChangeSweep } from './change-sweep.ts';
 import { createConflictStore } from './conflict-store.ts';
 import { createConflictWatch, type ConflictWatch } from './conflict-watch.ts';
 import { createContextStore } from './context-store.ts';
@@ -25,6 +26,7 @@ import { createMetricsStore } from './metrics.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { createRetention, type Retention } from './retention.ts';
 import { createRunStore } from './run-store.ts';
+import { createHelpIndex } from './search/help-index.ts';
 import { createSearchIndex, type SearchIndex } from './search/search-index.ts';
 import { createSearchStore } from './search/search-store.ts';
 import { createTermStatistics } from './search/term-statistics.ts';
@@ -65,6 +67,7 @@ export interface FullStore extends Store {
   readonly sync: SyncStore;
   readonly conflictWatch: ConflictWatch;
   readonly outbox: Outbox;
+  readonly changeSweep: ChangeSweep;
   readonly sweeps: Sweeps;
   readonly searchIndex: SearchIndex;
   readonly retention: Retention;
@@ -76,10 +79,15 @@ export function createStore(deps: StoreDeps): FullStore {
   const keyring = encryption ? createKeyring({ ...encryption, newId: deps.newId }) : null;
   const isDefault = encryption?.isDefault ?? false;
   const bodies = createBodies({ keyring, isDefault, compressAbove });
+  const searchIndex = createSearchIndex(deps.database);
   return {
     contexts: createContextStore({ ...deps, bodies }),
-    search: createSearchStore({ ...deps, statistics: createTermStatistics(deps) }),
-    searchIndex: createSearchIndex(deps.database),
+    search: createSearchStore({
+      ...deps,
+      statistics: createTermStatistics(deps),
+      helpIndex: createHelpIndex({ ...deps, index: searchIndex }),
+    }),
+    searchIndex,
     links: createLinkStore(deps),
     runs: createRunStore(deps),
     conflicts: createConflictStore(deps),
@@ -99,6 +107,7 @@ export function createStore(deps: StoreDeps): FullStore {
     sync: createSyncStore(deps.database, deps),
     conflictWatch: createConflictWatch(deps.database),
     outbox: createOutbox(deps.database),
+    changeSweep: createChangeSweep(deps.database),
     sweeps: createSweeps(deps),
     doctor: createDoctorStore(deps.database),
     ping: () => deps.database.ping(),

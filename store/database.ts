@@ -6,6 +6,7 @@ import pg from 'pg';
 import { AppError, messageOf } from '../domain/errors.ts';
 import type { TenantId } from '../domain/ids.ts';
 import { createReplica, type ReplicaOutcome } from './replica.ts';
+import { sendTogether, type Statement } from './send-together.ts';
 
 export interface DatabaseConfig {
   /** `postgres://user:password@host:port/database` */
@@ -49,9 +50,33 @@ export interface Transaction {
   ): Promise<Row[]>;
 }
 
+/**
+ * A transaction that whoever has it may send several statements to at once, and may end. It begins with
+ * its first statement, in the same message: beginning costs no round trip.
+ */
+export interface OpenTransaction extends Transaction {
+  /** The rows of each of several statements that are sent in one message, and run in order. */
+  queryAll(statements: readonly Statement[]): Promise<Row[][]>;
+  /**
+   * The same for the last statements of the transaction: COMMIT goes with them. Once this resolves it is
+   * committed; nothing may be asked of it any more, and what could still fail must come before. What
+   * would have to undo them must make one of the statements itself fail.
+   */
+  commitWith(statements: readonly Statement[]): Promise<Row[][]>;
+}
+
+type Row = Record<string, unknown>;
+
 export interface Database {
-  /** Runs `work` in one transaction that sees only this tenant's rows. Never nest it. */
-  withTenant<T>(tenant: TenantId, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` in one transaction that sees only this tenant's rows. Never nest it. `before`: statements
+   * that go with the first one of `work`, ahead of it, to fail where it must not run; nobody gets their rows.
+   */
+  withTenant<T>(
+    tenant: TenantId,
+    work: (tx: OpenTransaction) => Promise<T>,
+    before?: readonly Statement[],
+  ): Promise<T>;
   /**
    * The same, with the first statement in the very message that begins the transaction: one round
    * trip less. It takes no parameters, so its values must be given through {@link literal}.
@@ -59,7 +84,7 @@ export interface Database {
   withTenantFirst<Row extends object, T>(
     tenant: TenantId,
     first: string,
-    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+    work: (tx: OpenTransaction, rows: Row[]) => Promise<T>,
   ): Promise<T>;
   /**
    * For reads. `mayBeStale`: a replica may answer, as long as it is not further behind than
@@ -69,15 +94,15 @@ export interface Database {
   withTenantRead<T>(
     tenant: TenantId,
     options: { readonly mayBeStale: boolean },
-    work: (tx: Transaction) => Promise<T>,
+    work: (tx: OpenTransaction) => Promise<T>,
   ): Promise<T>;
   /**
    * Runs `work` once in one read-only transaction that sees the tenant's rows as they are now, however
    * long it takes. Always the primary: a replica would cancel a long one.
    */
-  withSnapshot<T>(tenant: TenantId, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  withSnapshot<T>(tenant: TenantId, work: (tx: OpenTransaction) => Promise<T>): Promise<T>;
   /** Runs `work` in one transaction of the sweeps' role: all tenants, few tables. */
-  withSystem<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  withSystem<T>(work: (tx: OpenTransaction) => Promise<T>): Promise<T>;
   /** @throws AppError UNAVAILABLE */
   ping(): Promise<void>;
   /** What the pools hold right now; asks nobody. */
@@ -94,54 +119,56 @@ const REPLICA_POOL = { poolMin: 0, acquireTimeoutMs: 2_000, queryTimeoutMs: 2_00
 /** Opens the pools. Nothing connects before the first call. */
 export function createDatabase(config: DatabaseConfig, onError?: (error: Error) => void): Database {
   const pool = openPool(config.url, config, onError);
-  const { transact, once } = createTransact(pool);
+  const { transact, once } = createTransact(pool, config);
   const timeoutMs = config.statementTimeoutMs ?? 30_000;
   const jit = config.hasShortPlans ? `, set_config('jit', 'off', true)` : '';
 
   // One statement, not a SET for each: it begins every transaction there is.
-  const begin = (role: string, tenant: TenantId | '', mode = ''): string =>
-    `BEGIN${mode}; SELECT set_config('role', '${role}', true), ` +
-    `set_config('search_path', 'context_system, public', true), ` +
-    `set_config('statement_timeout', '${timeoutMs}', true)${jit}, ` +
-    `set_config('app.tenant', ${literal(tenant)}, true)`;
-  const asTenant = (tenant: TenantId): string => begin('syncline_app', tenant);
+  const settings = `SELECT set_config('role', $1, true), set_config('app.tenant', $2, true),
+set_config('search_path', 'context_system, public', true),
+set_config('statement_timeout', '${timeoutMs}', true)${jit}`;
+  const begin = (role: string, tenant: TenantId | '', mode = ''): readonly Statement[] => [
+    { sql: `BEGIN${mode}` },
+    { sql: settings, values: [role, tenant], name: 'settings' },
+  ];
+  const asTenant = (tenant: TenantId): readonly Statement[] => begin('syncline_app', tenant);
 
   const { replica: given } = config;
   const replicaPool = given ? openPool(given.url, { ...config, ...REPLICA_POOL }, onError) : null;
   const replica =
     given && replicaPool ? createReplica({ primary: pool, replica: replicaPool, ...given }) : null;
-  const onReplica = replicaPool ? createTransact(replicaPool).transact : null;
+  const onReplica = replicaPool ? createTransact(replicaPool, config).transact : null;
 
   async function readTenant<T>(
     tenant: TenantId,
-    work: (tx: Transaction) => Promise<T>,
+    work: (tx: OpenTransaction) => Promise<T>,
   ): Promise<T> {
     if (replica && onReplica && (await replica.isFresh())) {
       try {
-        return await onReplica(begin('syncline_app', tenant, ' READ ONLY'), (tx) => work(tx));
+        return await onReplica(begin('syncline_app', tenant, ' READ ONLY'), work);
       } catch (error) {
         // A refusal (no such context) may only mean that it is not there yet: the primary decides.
         if (isReplicaTrouble(error)) replica.failed();
         else if (!(error instanceof AppError)) throw error;
       }
     }
-    return transact(asTenant(tenant), (tx) => work(tx));
+    return transact(asTenant(tenant), work);
   }
 
   return {
-    withTenant: (tenant, work) => transact(asTenant(tenant), (tx) => work(tx)),
+    withTenant: (tenant, work, before = []) => transact([...asTenant(tenant), ...before], work),
     withTenantRead: (tenant, { mayBeStale }, work) =>
-      mayBeStale ? readTenant(tenant, work) : transact(asTenant(tenant), (tx) => work(tx)),
+      mayBeStale ? readTenant(tenant, work) : transact(asTenant(tenant), work),
     withTenantFirst: <Row extends object, T>(
       tenant: TenantId,
       first: string,
-      work: (tx: Transaction, rows: Row[]) => Promise<T>,
-    ) => transact<Row, T>(`${asTenant(tenant)}; ${first}`, work),
+      work: (tx: OpenTransaction, rows: Row[]) => Promise<T>,
+    ) => transact(asTenant(tenant), async (tx) => work(tx, await tx.query<Row>(first))),
     withSnapshot: (tenant, work) =>
-      once(begin('syncline_app', tenant, SNAPSHOT), (tx) => work(tx)).catch((error: unknown) => {
+      once(begin('syncline_app', tenant, SNAPSHOT), work).catch((error: unknown) => {
         throw translate(error);
       }),
-    withSystem: (work) => transact(begin('syncline_system', ''), (tx) => work(tx)),
+    withSystem: (work) => transact(begin('syncline_system', ''), work),
     async ping() {
       await pool.query('SELECT 1').catch((error: unknown) => {
         throw translate(error);
@@ -188,16 +215,28 @@ function countsOf(pool: pg.Pool): PoolCounts {
 
 const SNAPSHOT = ' ISOLATION LEVEL REPEATABLE READ READ ONLY';
 
-type Transact = <Row extends object, T>(
-  begin: string,
-  work: (tx: Transaction, rows: Row[]) => Promise<T>,
+type Transact = <T>(
+  begin: readonly Statement[],
+  work: (tx: OpenTransaction) => Promise<T>,
 ) => Promise<T>;
 
 /** Runs transactions of a pool: once, or again when they only lost a race. */
-function createTransact(pool: pg.Pool): { readonly transact: Transact; readonly once: Transact } {
-  async function transact<Row extends object, T>(
-    begin: string,
-    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+function createTransact(
+  pool: pg.Pool,
+  { isPooled = true }: Pick<DatabaseConfig, 'isPooled'>,
+): { readonly transact: Transact; readonly once: Transact } {
+  // Behind somebody else's pooler a name would be left to the connection's next user.
+  const send: typeof sendTogether = isPooled
+    ? sendTogether
+    : (client, statements) =>
+        sendTogether(
+          client,
+          statements.map(({ sql, values }) => ({ sql, values })),
+        );
+
+  async function transact<T>(
+    begin: readonly Statement[],
+    work: (tx: OpenTransaction) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -208,28 +247,25 @@ function createTransact(pool: pg.Pool): { readonly transact: Transact; readonly 
     }
   }
 
-  async function once<Row extends object, T>(
-    begin: string,
-    work: (tx: Transaction, rows: Row[]) => Promise<T>,
+  async function once<T>(
+    begin: readonly Statement[],
+    work: (tx: OpenTransaction) => Promise<T>,
   ): Promise<T> {
     const client = await pool.connect();
     let broken: Error | undefined;
     // A connection may break between two statements; nobody else listens while it is ours.
     const onBroken = (error: Error): void => void (broken = error);
     client.on('error', onBroken);
+    const { tx, commit, isOver } = runningOn((statements) => send(client, statements), {
+      client,
+      begin,
+    });
     try {
-      // One message: a transaction costs one round trip more than its statements, not three.
-      const results = (await client.query(begin)) as unknown as pg.QueryResult<Row>[];
-      const tx: Transaction = {
-        query: async <Found extends object>(sql: string, values?: readonly unknown[]) =>
-          (await client.query<Found>(sql, values as unknown[])).rows,
-      };
-      const result = await work(tx, results.at(-1)?.rows ?? []);
-      // COMMIT of a transaction in which a statement failed rolls back and says so only here.
-      const { command } = await client.query('COMMIT');
-      if (command !== 'COMMIT') throw new AppError('INTERNAL', 'the transaction was rolled back');
+      const result = await work(tx);
+      await commit();
       return result;
     } catch (error) {
+      if (isOver()) throw brokenPromise(error);
       // Who does not answer would not answer ROLLBACK either; closing the connection does the same.
       if (isReadTimeout(error)) broken = error;
       else
@@ -244,6 +280,72 @@ function createTransact(pool: pg.Pool): { readonly transact: Transact; readonly 
   }
 
   return { transact, once };
+}
+
+interface Running {
+  readonly tx: OpenTransaction;
+  /** Commits what its work has not committed. @throws AppError INTERNAL when a statement failed */
+  commit(): Promise<void>;
+  isOver(): boolean;
+}
+
+const COMMIT: Statement = { sql: 'COMMIT' };
+
+function runningOn(
+  sendAll: (statements: readonly Statement[]) => Promise<pg.QueryResult[]>,
+  { client, begin }: { readonly client: pg.ClientBase; readonly begin: readonly Statement[] },
+): Running {
+  let state: 'new' | 'open' | 'over' = 'new';
+  // A transaction that may not have begun must not be taken for one that has.
+  let failed: Error | null = null;
+
+  function requireOpen(): void {
+    // It would run outside of any transaction, and see what no tenant may.
+    if (state === 'over') throw new AppError('INTERNAL', 'the transaction is committed already');
+  }
+
+  async function send(
+    statements: readonly Statement[],
+    end: readonly Statement[],
+  ): Promise<Row[][]> {
+    if (failed !== null) throw failed;
+    requireOpen();
+    const before = state === 'new' ? begin : [];
+    try {
+      const results = await sendAll([...before, ...statements, ...end]);
+      state = end.length > 0 ? 'over' : 'open';
+      return results
+        .slice(before.length, before.length + statements.length)
+        .map(({ rows }) => rows as Row[]);
+    } catch (error) {
+      failed = error instanceof Error ? error : new Error(messageOf(error));
+      throw error;
+    }
+  }
+
+  return {
+    tx: {
+      query: async <Found extends object>(sql: string, values?: readonly unknown[]) => {
+        if (state === 'new') return (await send([{ sql, values }], []))[0] as Found[];
+        requireOpen();
+        return (await client.query<Found>(sql, values as unknown[])).rows;
+      },
+      queryAll: (statements) => send(statements, []),
+      commitWith: (statements) => send(statements, [COMMIT]),
+    },
+    isOver: () => state === 'over',
+    async commit() {
+      if (state === 'over' || (state === 'new' && failed === null)) return;
+      // COMMIT of a transaction in which a statement failed rolls back and says so only here.
+      const { command } = failed === null ? await client.query('COMMIT') : { command: 'ROLLBACK' };
+      if (command !== 'COMMIT') throw new AppError('INTERNAL', 'the transaction was rolled back');
+    },
+  };
+}
+
+/** Of work that failed when it was committed already: it must not be tried again. */
+function brokenPromise(cause: unknown): AppError {
+  return new AppError('INTERNAL', 'the work failed after its transaction was committed', { cause });
 }
 
 /** Whether the transaction may simply be tried again: nothing was wrong but the moment. */
@@ -266,6 +368,14 @@ function isReadTimeout(error: unknown): error is Error {
 /** SQLSTATE of a Postgres error, or ''. */
 export function sqlStateOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** The same transaction for one more statement, which is its last: COMMIT goes with it. */
+export function asLast(tx: OpenTransaction): Transaction {
+  return {
+    query: async <Row extends object>(sql: string, values?: readonly unknown[]) =>
+      (await tx.commitWith([{ sql, values }]))[0] as Row[],
+  };
 }
 
 /** A text as an SQL literal, for the few statements that can take no parameters. */

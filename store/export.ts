@@ -16,6 +16,7 @@ import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ContextKey, TenantId } from '../domain/ids.ts';
 import { canonicalJson, type Json, type JsonObject } from '../domain/json.ts';
+import { CREATION, FORMER_CREATE } from './context-reads.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Database, Transaction } from './database.ts';
 
@@ -85,8 +86,8 @@ interface ExportRow {
 }
 
 // What expired is gone on every path; the version that deleted it stays, as in the change feed.
-const MEANT = `
-FROM context_versions v JOIN contexts c ON c.tenant_id = v.tenant_id AND c.key = v.key
+const meant = (joined = ''): string => `
+FROM context_versions v JOIN contexts c ON c.tenant_id = v.tenant_id AND c.key = v.key ${joined}
 WHERE v.tenant_id = current_setting('app.tenant')
   AND v.key >= $1 COLLATE "C" AND starts_with(v.key, $1)
   AND ($2::text[] IS NULL OR c.tags @> $2)
@@ -95,17 +96,17 @@ WHERE v.tenant_id = current_setting('app.tenant')
 
 const COUNT = `
 SELECT count(*) FILTER (WHERE NOT v.encrypted OR $4)::float8 AS versions,
-  count(*) FILTER (WHERE v.encrypted AND NOT $4)::float8 AS "encryptedLeftOut" ${MEANT}`;
+  count(*) FILTER (WHERE v.encrypted AND NOT $4)::float8 AS "encryptedLeftOut" ${meant()}`;
 
 const SELECT_PAGE = `
 SELECT v.key, v.version, encode(v.hash, 'hex') AS hash, v.change_type, v.reason, v.changed_by,
   v.changed_at, v.kind, v.source, v.parent_id, v.session_id, v.agent_id, v.tags, v.metadata,
-  v.encrypted, v.compressed, v.size, v.expires_at, c.created_at, c.created_by ${MEANT}
+  v.encrypted, v.compressed, v.size, v.expires_at, ${CREATION} ${meant(FORMER_CREATE)}
   AND (NOT v.encrypted OR $4) AND (v.key, v.version) > ($5 COLLATE "C", $6)
 ORDER BY v.key, v.version LIMIT ${PAGE_ROWS}`;
 
 const SELECT_ENCRYPTED = `
-SELECT v.key, encode(v.hash, 'hex') AS hash, v.encrypted ${MEANT} AND v.encrypted LIMIT 1`;
+SELECT v.key, encode(v.hash, 'hex') AS hash, v.encrypted ${meant()} AND v.encrypted LIMIT 1`;
 
 /** Runs `work` in a transaction: that of the snapshot, or a short one of its own. */
 type Reads = <T>(work: (tx: Transaction) => Promise<T>) => Promise<T>;

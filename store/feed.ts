@@ -51,19 +51,30 @@ async function horizonOf(tx: Transaction): Promise<string | null> {
 const FEED_HORIZON = `
 SELECT xid || '.' || seq AS position FROM feed_horizons WHERE tenant_id = current_setting('app.tenant')`;
 
-/** Whether changes after a position ($1, $2) were collected; no row: everything is kept. */
-const IS_EXPIRED = `
-SELECT (xid, seq) > ($1::xid8, $2::bigint) AS "isExpired" FROM feed_horizons
-WHERE tenant_id = current_setting('app.tenant')`;
+// A cursor was handed out when its transaction had ended, so any look from then on, by whatever
+// process, knows that transaction as begun. What a restore left as horizon may lie ahead of all.
+/** Whether changes after a position ($1, $2) were collected, and whether nobody can have it yet. */
+const JUDGE_CURSOR = `
+SELECT coalesce((h.xid, h.seq) > ($1::xid8, $2::bigint), false) AS "isExpired",
+  greatest(h.xid, feed_position(pg_snapshot_xmax(pg_current_snapshot()))) <= $1::xid8
+    AND ($1::xid8, $2::bigint) IS DISTINCT FROM (h.xid, h.seq) AS "isAhead"
+FROM (SELECT) AS one LEFT JOIN feed_horizons h ON h.tenant_id = current_setting('app.tenant')`;
 
 /**
- * Refuses a cursor whose next changes are gone. Asked after reading: what was read before the oldest
- * were collected was whole. @throws AppError CURSOR_EXPIRED
+ * Refuses a cursor whose next changes are gone, and one that this feed has not reached. Asked after
+ * reading: what was read before the oldest were collected was whole.
+ * @throws AppError CURSOR_EXPIRED, INVALID_CURSOR
  */
 export async function requireKept(tx: Transaction, since: string): Promise<void> {
-  const [row] = await tx.query<{ isExpired: boolean }>(IS_EXPIRED, positionOf(since));
+  const [row] = await tx.query<{ isExpired: boolean; isAhead: boolean }>(
+    JUDGE_CURSOR,
+    positionOf(since),
+  );
   if (row?.isExpired) {
     throw new AppError('CURSOR_EXPIRED', 'the changes after this cursor are no longer kept');
+  }
+  if (row?.isAhead) {
+    throw new AppError('INVALID_CURSOR', 'this cursor is ahead of the change feed');
   }
 }
 

@@ -2,10 +2,12 @@
 import type { Caller } from '../domain/context.ts';
 import { AppError } from '../domain/errors.ts';
 import type { ContextKey } from '../domain/ids.ts';
+import { selectVersions } from './context-reads.ts';
 import { isLive } from './context-rows.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Transaction } from './database.ts';
 import type { Draft, DraftGroup, GroupOutcome, ImportFault, ImportMode } from './import.ts';
+import type { Taken, TakenKey } from './import-taken.ts';
 import { loadAncestors, requireNoCycle } from './parents.ts';
 import {
   lockContexts,
@@ -20,6 +22,8 @@ export interface GroupWriting {
   readonly mode: ImportMode;
   readonly bodies: Bodies;
   readonly at: Date;
+  /** What this import has written before; only read here. */
+  readonly taken: Pick<Taken, 'get'>;
 }
 
 /** A version that will be written, under this number. */
@@ -31,18 +35,20 @@ interface Chosen {
 /** Writes what wins over what is there. Nothing of it depends on an earlier try. */
 export async function writeGroups(
   on: GroupWriting,
-  groups: readonly DraftGroup[],
+  given: readonly DraftGroup[],
 ): Promise<GroupOutcome> {
+  const groups = on.mode === 'skip' ? merged(given) : given;
   const rows = await lockContexts(
     on.tx,
     groups.map(({ key }) => key),
   );
   const states = new Map(rows);
   const chosen: (readonly Chosen[])[] = [];
-  let skipped = 0;
+  const older = await withFreeNumbers(on, groups, rows);
+  let skipped = countOf(given) - older.length;
   for (const group of groups) {
     const wins = choose(group, states.get(group.key) ?? null, on);
-    skipped += group.drafts.length - wins.length;
+    skipped -= wins.length;
     if (wins.length === 0) continue;
     chosen.push(wins);
     // The same key may come again, in a file put together from two.
@@ -50,24 +56,81 @@ export async function writeGroups(
   }
   const faults: ImportFault[] = [];
   const sound = await withSoundParents(on, { chosen, rows, faults });
+  const history = await writesOf(on, older, faults);
   const writes: VersionWrite[] = [];
   for (const wins of sound) writes.push(...(await writesOf(on, wins, faults)));
-  await writeVersions(on.tx, asHistory(writes), on.at);
-  return { imported: writes.length, skipped, faults };
+  const all = [...history.map((write) => ({ ...write, isLoser: true })), ...asHistory(writes)];
+  await writeVersions(on.tx, all, on.at);
+  const taken = new Map(chosen.map((wins) => [draftOf(wins).key, takenOf(on, wins, rows)]));
+  return { imported: all.length, skipped, faults, taken };
 }
 
+/** One group per key, its versions in order; of two lines with one number the first counts. */
+function merged(groups: readonly DraftGroup[]): readonly DraftGroup[] {
+  const byKey = new Map<ContextKey, DraftGroup>();
+  for (const group of groups) {
+    const known = byKey.get(group.key);
+    const numbers = new Set(known?.drafts.map(({ version }) => version));
+    const drafts = group.drafts.filter(({ version }) => !numbers.has(version));
+    byKey.set(group.key, { ...group, ...known, drafts: [...(known?.drafts ?? []), ...drafts] });
+  }
+  const inOrder = (a: Draft, b: Draft): number => a.version - b.version;
+  return [...byKey.values()].map((group) => ({ ...group, drafts: group.drafts.sort(inOrder) }));
+}
+
+const countOf = (groups: readonly DraftGroup[]): number =>
+  groups.reduce((sum, { drafts }) => sum + drafts.length, 0);
+
+/** How this import left the row, unless somebody else has written it since. */
+function ownOf({ mode, taken }: GroupWriting, row: ContextRow | null): TakenKey | null {
+  const own = mode === 'skip' && row !== null ? taken.get(row.key) : undefined;
+  return own && own.current === row!.version ? own : null;
+}
+
+function takenOf(
+  on: GroupWriting,
+  wins: readonly Chosen[],
+  rows: ReadonlyMap<ContextKey, ContextRow>,
+): TakenKey {
+  const { draft, version } = wins.at(-1)!;
+  const row = rows.get(draft.key) ?? null;
+  const own = ownOf(on, row);
+  const last = Math.max(draft.version, own?.last ?? 0);
+  return { before: own?.before ?? row?.version ?? 0, last, current: version };
+}
+
+/** Versions that come after later ones of the same import, and whose numbers are free: history. */
+async function withFreeNumbers(
+  on: GroupWriting,
+  groups: readonly DraftGroup[],
+  rows: ReadonlyMap<ContextKey, ContextRow>,
+): Promise<readonly Chosen[]> {
+  const older = groups.flatMap(({ key, drafts }) => {
+    const row = rows.get(key) ?? null;
+    const before = ownOf(on, row)?.before ?? Infinity;
+    return drafts.filter(({ version }) => version > before && version < row!.version);
+  });
+  if (older.length === 0) return [];
+  const kept = new Set((await selectVersions(on.tx, older)).map(numberOf));
+  return older
+    .filter((draft) => !kept.has(numberOf(draft)))
+    .map((draft) => ({ draft, version: draft.version }));
+}
+
+const numberOf = ({ key, version }: Pick<Draft, 'key' | 'version'>): string => `${version} ${key}`;
+
 /** Versions of a key that are to be written; none when the context stays as it is. */
-function choose(
-  group: DraftGroup,
-  row: ContextRow | null,
-  { mode, at }: GroupWriting,
-): readonly Chosen[] {
+function choose(group: DraftGroup, row: ContextRow | null, on: GroupWriting): readonly Chosen[] {
+  const { mode, at } = on;
   const last = group.drafts.at(-1)!;
   const live = row !== null && isLive(row, at);
-  if (row !== null && !group.isContinued && !wins(last, row, { mode, live })) return [];
+  const own = ownOf(on, row);
+  const isOurs = own !== null || (mode !== 'skip' && group.isContinued);
+  if (row !== null && !isOurs && !wins(last, row, { mode, live })) return [];
   const current = row?.version ?? 0;
   const fresh = group.drafts.filter(({ version }) => version > current);
   if (fresh.length > 0) return fresh.map((draft) => ({ draft, version: draft.version }));
+  if (own && last.version <= own.last) return [];
   // Its number is taken: version numbers of a key never repeat.
   const isThere = isSameState(last, row!) || (last.body === null && !live);
   return isThere ? [] : [{ draft: last, version: current + 1 }];
@@ -235,6 +298,7 @@ function factsOf(draft: Draft): VersionWrite['facts'] {
     agent_id: draft.agentId,
     tags: [...draft.tags],
     metadata: draft.metadata,
+    compress: null,
     expires_at: draft.expiresAt,
   };
 }

@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../domain/clock.ts';
 import type { Caller, ChangeType, DeleteReason } from '../domain/context.ts';
-import { AppError, type ErrorCode } from '../domain/errors.ts';
+import { AppError, toAppError, type ErrorCode } from '../domain/errors.ts';
 import { hashText, type Hash } from '../domain/hash.ts';
 import type { ContextKey } from '../domain/ids.ts';
 import type { Json, JsonObject } from '../domain/json.ts';
@@ -15,6 +15,7 @@ import { recordAudit } from './audit.ts';
 import type { Bodies, DraftBody } from './crypto/bodies.ts';
 import type { Database } from './database.ts';
 import { writeGroups } from './import-groups.ts';
+import { createTaken, type Taken, type TakenKey } from './import-taken.ts';
 
 /** `skip` leaves contexts alone that are there; `newer` compares the times of the last change. */
 export type ImportMode = 'skip' | 'overwrite' | 'newer';
@@ -64,7 +65,10 @@ export interface ImportResult {
 }
 
 export interface Importer {
-  /** @throws AppError UNAVAILABLE; what was imported until then stays, and may be imported again */
+  /**
+   * What was imported before it throws stays, and may be imported again.
+   * @throws AppError UNAVAILABLE, or why no more lines came; extra: `imported`, `skipped`, `failed`
+   */
   import(
     caller: Caller,
     mode: ImportMode,
@@ -101,6 +105,8 @@ export interface GroupOutcome {
   readonly imported: number;
   readonly skipped: number;
   readonly faults: readonly ImportFault[];
+  /** How keys stand that were written. */
+  readonly taken?: ReadonlyMap<ContextKey, TakenKey>;
 }
 
 const MAX_ERRORS = 100;
@@ -112,13 +118,17 @@ export function createImporter(deps: ImporterDeps): Importer {
   const { database, clock, onCommitted } = deps;
 
   async function writeAll(
-    { caller, mode }: { caller: Caller; mode: ImportMode },
+    { caller, mode, taken }: { caller: Caller; mode: ImportMode; taken: Taken },
     groups: readonly DraftGroup[],
   ): Promise<GroupOutcome> {
-    const write = (some: readonly DraftGroup[]): Promise<GroupOutcome> =>
-      database.withTenant(caller.tenant, (tx) =>
-        writeGroups({ tx, caller, mode, bodies: deps.bodies, at: new Date(clock.now()) }, some),
+    const on = { caller, mode, taken, bodies: deps.bodies };
+    const write = async (some: readonly DraftGroup[]): Promise<GroupOutcome> => {
+      const outcome = await database.withTenant(caller.tenant, (tx) =>
+        writeGroups({ ...on, tx, at: new Date(clock.now()) }, some),
       );
+      for (const [key, state] of outcome.taken ?? []) taken.note(key, state);
+      return outcome;
+    };
     try {
       return await write(groups);
     } catch (error) {
@@ -135,25 +145,44 @@ export function createImporter(deps: ImporterDeps): Importer {
   return {
     async import(caller, mode, lines) {
       const tally = createTally();
+      const taken = createTaken();
       let wasTaken = false;
-      for await (const [first, ...others] of batchesOf(lines, deps, tally)) {
-        // What was left alone a moment ago is decided anew for what follows of it.
-        const begun = { ...first!, isContinued: first!.isContinued && wasTaken };
-        const outcome = await writeAll({ caller, mode }, [begun, ...others]);
-        wasTaken = outcome.imported > 0;
-        tally.add(outcome);
+      let fault: AppError | null = null;
+      try {
+        for await (const [first, ...others] of batchesOf(lines, deps, tally)) {
+          // What was left alone a moment ago is decided anew for what follows of it.
+          const begun = { ...first!, isContinued: first!.isContinued && wasTaken };
+          const outcome = await writeAll({ caller, mode, taken }, [begun, ...others]);
+          wasTaken = outcome.imported > 0;
+          tally.add(outcome);
+        }
+      } catch (error) {
+        fault = withCounts(toAppError(error), tally.result());
+        if (isOut(error)) throw fault;
       }
       const result = tally.result();
-      const { imported, skipped, failed } = result;
-      const act = {
-        action: 'contexts.import',
-        target: mode,
-        detail: { imported, skipped, failed },
-      };
+      const act = { action: 'contexts.import', target: mode, detail: countsOf(result) };
       await database.withTenant(caller.tenant, (tx) => recordAudit(tx, caller, act));
+      if (fault !== null) throw fault;
       return result;
     },
   };
+}
+
+function countsOf({ imported, skipped, failed }: ImportResult) {
+  return { imported, skipped, failed };
+}
+
+/** An import that broke off says how far it came. */
+function withCounts(error: AppError, result: ImportResult): AppError {
+  const { code, message, retryable, cause, errors, extra } = error;
+  const detail = `${message} Versions imported before: ${result.imported}.`;
+  return new AppError(code, detail, {
+    retryable,
+    cause,
+    errors,
+    extra: { ...extra, ...countsOf(result) },
+  });
 }
 
 function isOut(error: unknown): boolean {
@@ -208,7 +237,10 @@ function createTally(): Tally {
   };
 }
 
-/** Groups that are written together. A key is split only when it alone is more than one batch holds. */
+/**
+ * Groups that are written together. A key is split only when it alone is more than one batch holds.
+ * Where the lines break off, what came before is given out first.
+ */
 async function* batchesOf(
   lines: AsyncIterable<ImportVersion | ImportFault>,
   deps: ImporterDeps,
@@ -216,30 +248,36 @@ async function* batchesOf(
 ): AsyncGenerator<readonly DraftGroup[]> {
   let groups: DraftGroup[] = [];
   let size = NO_SIZE;
-  for await (const line of lines) {
-    const draft = await draftOf(line, deps);
-    if ('code' in draft) {
-      tally.fail(draft);
-      continue;
+  let fault: AppError | null = null;
+  try {
+    for await (const line of lines) {
+      const draft = await draftOf(line, deps);
+      if ('code' in draft) {
+        tally.fail(draft);
+        continue;
+      }
+      const group = groups.at(-1);
+      const isSameKey = group?.key === draft.key && group.drafts.at(-1)!.version < draft.version;
+      if (isFull(size) && (!isSameKey || groups.length === 1)) {
+        yield groups;
+        groups = [{ key: draft.key, drafts: [draft], isContinued: isSameKey }];
+        size = NO_SIZE;
+      } else if (isFull(size) && isSameKey) {
+        // Its key is written whole, with the next batch.
+        yield groups.slice(0, -1);
+        group.drafts.push(draft);
+        groups = [group];
+        size = group.drafts.reduce(grownBy, NO_SIZE);
+        continue;
+      } else if (isSameKey) group.drafts.push(draft);
+      else groups.push({ key: draft.key, drafts: [draft], isContinued: false });
+      size = grownBy(size, draft);
     }
-    const group = groups.at(-1);
-    const isSameKey = group?.key === draft.key && group.drafts.at(-1)!.version < draft.version;
-    if (isFull(size) && (!isSameKey || groups.length === 1)) {
-      yield groups;
-      groups = [{ key: draft.key, drafts: [draft], isContinued: isSameKey }];
-      size = NO_SIZE;
-    } else if (isFull(size) && isSameKey) {
-      // Its key is written whole, with the next batch.
-      yield groups.slice(0, -1);
-      group.drafts.push(draft);
-      groups = [group];
-      size = group.drafts.reduce(grownBy, NO_SIZE);
-      continue;
-    } else if (isSameKey) group.drafts.push(draft);
-    else groups.push({ key: draft.key, drafts: [draft], isContinued: false });
-    size = grownBy(size, draft);
+  } catch (error) {
+    fault = toAppError(error);
   }
   if (groups.length > 0) yield groups;
+  if (fault !== null) throw fault;
 }
 
 interface Size {

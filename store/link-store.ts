@@ -51,6 +51,7 @@ export interface LinkRow {
   fence: string;
   hub_cursor: string | null;
   remote_cursor: string | null;
+  cursor_doubted: boolean;
   failures: number;
   next_due_at: Date;
   last_settled_at: Date | null;

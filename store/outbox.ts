@@ -19,11 +19,14 @@ const conflict = z.object({ conflictId: z.string() });
 const conflictOpened = z.object({ topic: z.literal('conflict.opened'), payload: conflict });
 /** A conflict was resolved or closed: its workflow, if there is one, ends. */
 const conflictEnded = z.object({ topic: z.literal('conflict.ended'), payload: conflict });
+/** A large sync wrote contexts that search does not know yet. */
+const searchPending = z.object({ topic: z.literal('search.pending'), payload: z.object({}) });
 const messageSchema = z.discriminatedUnion('topic', [
   contextsChanged,
   linkWake,
   conflictOpened,
   conflictEnded,
+  searchPending,
 ]);
 
 export type OutboxMessage = z.infer<typeof messageSchema> & {
@@ -40,7 +43,7 @@ export async function wakeLink(tx: Transaction, linkId: LinkId): Promise<void> {
   );
 }
 
-const TOPICS = [contextsChanged, linkWake, conflictOpened, conflictEnded].map(
+const TOPICS = [contextsChanged, linkWake, conflictOpened, conflictEnded, searchPending].map(
   ({ shape }) => shape.topic.value,
 );
 

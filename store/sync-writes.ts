@@ -83,6 +83,7 @@ function factsOf(write: SyncWrite): VersionFacts {
     agent_id: null,
     tags: [],
     metadata: {},
+    compress: null,
     expires_at: null,
   };
 }

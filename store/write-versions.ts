@@ -7,9 +7,16 @@ import { AppError } from '../domain/errors.ts';
 import type { Hash } from '../domain/hash.ts';
 import type { ContextKey, LinkId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { saveBodies, type Body } from './blobs.ts';
-import { sqlStateOf, type Transaction } from './database.ts';
-import { indexContexts, type IndexedContext } from './search/index-contexts.ts';
+import { noteChanges, type CommittedChange } from './announce-changes.ts';
+import { saveBodies, saveStatements, withItsKey, type Body } from './blobs.ts';
+import { sqlStateOf, type OpenTransaction, type Transaction } from './database.ts';
+import type { Statement } from './send-together.ts';
+import {
+  indexContexts,
+  indexSoonStatements,
+  indexStatements,
+  type IndexedContext,
+} from './search/index-contexts.ts';
 
 /** A context's row as it is locked for writing. Times are `Date`s, as pg gives them. */
 export interface ContextRow {
@@ -25,6 +32,8 @@ export interface ContextRow {
   readonly metadata: JsonObject;
   readonly encrypted: boolean;
   readonly compressed: boolean;
+  /** What the writer asked for; null: by size. */
+  readonly compress: boolean | null;
   readonly size: number;
   readonly created_at: Date;
   readonly created_by: string | null;
@@ -38,7 +47,15 @@ export interface ContextRow {
 /** What a version says about a context besides its body. */
 export type VersionFacts = Pick<
   ContextRow,
-  'kind' | 'source' | 'parent_id' | 'session_id' | 'agent_id' | 'tags' | 'metadata' | 'expires_at'
+  | 'kind'
+  | 'source'
+  | 'parent_id'
+  | 'session_id'
+  | 'agent_id'
+  | 'tags'
+  | 'metadata'
+  | 'compress'
+  | 'expires_at'
 >;
 
 export interface VersionWrite {
@@ -71,14 +88,19 @@ export function isSealed({ body }: Pick<VersionWrite, 'body'>): boolean {
 
 export const CONTEXT_COLUMNS = `
 key, version, encode(hash, 'hex') AS hash, kind, source, parent_id, session_id, agent_id, tags,
-metadata, encrypted, compressed, size, created_at, created_by, updated_at, updated_by, expires_at,
-deleted, delete_reason`;
+metadata, encrypted, compressed, compress, size, created_at, created_by, updated_at, updated_by,
+expires_at, deleted, delete_reason`;
 
 // One look-up per key: where statistics lag behind a first sync, the planner would read the tenant.
-const LOCK_CONTEXTS = `
+/** The rows of keys ($1), locked; see {@link lockContexts}. */
+export const LOCK_CONTEXTS = `
 SELECT c.* FROM (SELECT DISTINCT w COLLATE "C" AS key FROM unnest($1::text[]) AS w ORDER BY 1) w
 CROSS JOIN LATERAL (SELECT ${CONTEXT_COLUMNS} FROM contexts
   WHERE tenant_id = current_setting('app.tenant') AND key = w.key FOR UPDATE) c`;
+
+const LOCK_CONTEXT = `
+SELECT ${CONTEXT_COLUMNS} FROM contexts
+WHERE tenant_id = current_setting('app.tenant') AND key = $1 FOR UPDATE`;
 
 /** Locks rows in key order (so that two batches cannot deadlock) and answers them by key. */
 export async function lockContexts(
@@ -86,18 +108,19 @@ export async function lockContexts(
   keys: readonly ContextKey[],
 ): Promise<Map<ContextKey, ContextRow>> {
   if (keys.length === 0) return new Map();
-  const rows = await tx.query<ContextRow>(LOCK_CONTEXTS, [keys]);
+  const rows =
+    keys.length === 1
+      ? await tx.query<ContextRow>(LOCK_CONTEXT, [keys[0]])
+      : await tx.query<ContextRow>(LOCK_CONTEXTS, [keys]);
   return new Map(rows.map((row) => [row.key, row]));
 }
 
-// The upsert's WHERE makes the last race visible: two transactions that both saw no row. In key order,
-// so that two batches that create the same keys cannot deadlock.
-const WRITE_VERSIONS = `
+const VERSION_PARTS = `
 WITH rows AS (
   SELECT * FROM json_to_recordset($1::json) AS r (
     nth int, key text, version int, hash text, kind text, source text, parent_id text,
     session_id text, agent_id text, tags text[], metadata json, encrypted boolean,
-    compressed boolean, size int, created_at timestamptz, created_by text, expires_at timestamptz,
+    compressed boolean, compress boolean, size int, created_at timestamptz, created_by text, expires_at timestamptz,
     change_type text, reason text, changed_by text, origin uuid, is_loser boolean, changed_at timestamptz)
 ), versions AS (
   INSERT INTO context_versions (tenant_id, key, version, hash, change_type, reason, changed_by,
@@ -116,24 +139,34 @@ WITH rows AS (
   SELECT current_setting('app.tenant'), 'contexts.changed',
     jsonb_build_object('keys', jsonb_agg(DISTINCT key), 'origin', (array_agg(origin))[1])
   FROM rows
-)
+)`;
+
+// The upsert's WHERE makes the last race visible: two transactions that both saw no row. In key order,
+// so that two batches that create the same keys cannot deadlock.
+const UPSERT_CONTEXTS = `
 INSERT INTO contexts AS c (tenant_id, key, version, hash, kind, source, parent_id, session_id,
-  agent_id, tags, metadata, encrypted, compressed, size, created_at, created_by, updated_at,
+  agent_id, tags, metadata, encrypted, compressed, compress, size, created_at, created_by, updated_at,
   updated_by, expires_at, deleted, delete_reason)
 SELECT current_setting('app.tenant'), key, version, decode(hash, 'hex'), kind, source, parent_id,
-  session_id, agent_id, tags, metadata, encrypted, compressed, size, created_at, created_by, coalesce(changed_at, $2),
+  session_id, agent_id, tags, metadata, encrypted, compressed, compress, size, created_at, created_by, coalesce(changed_at, $2),
   changed_by, expires_at, hash IS NULL, reason
 FROM rows WHERE NOT is_loser ORDER BY key COLLATE "C"
 ON CONFLICT (tenant_id, key) DO UPDATE SET
   version = excluded.version, hash = excluded.hash, kind = excluded.kind, source = excluded.source,
   parent_id = excluded.parent_id, session_id = excluded.session_id, agent_id = excluded.agent_id,
   tags = excluded.tags, metadata = excluded.metadata, encrypted = excluded.encrypted,
-  compressed = excluded.compressed, size = excluded.size,
+  compressed = excluded.compressed, compress = excluded.compress, size = excluded.size,
   created_at = excluded.created_at, created_by = excluded.created_by,
   updated_at = excluded.updated_at, updated_by = excluded.updated_by,
   expires_at = excluded.expires_at, deleted = excluded.deleted, delete_reason = excluded.delete_reason
   WHERE c.version < excluded.version
 RETURNING key`;
+
+const WRITE_VERSIONS = VERSION_PARTS + UPSERT_CONTEXTS;
+
+// Where COMMIT follows at once, a lost race must fail by itself: $3 is how many contexts are written.
+const WRITE_VERSIONS_OR_FAIL = `${VERSION_PARTS}, written AS (${UPSERT_CONTEXTS})
+SELECT 1 / (count(*) = $3)::int FROM written`;
 
 /**
  * Writes versions and everything that goes with them. The rows must have been locked with
@@ -148,6 +181,7 @@ export async function writeVersions(
   at: Date,
 ): Promise<void> {
   if (writes.length === 0) return;
+  noteChanges(tx, writes.map(changeOf));
   await saveBodies(
     tx,
     writes.flatMap((write) => (write.body ? [write.body] : [])),
@@ -162,17 +196,66 @@ export async function writeVersions(
   );
 }
 
+/**
+ * The same for one context or a few, and commits: all in one message. Nothing may be asked of the
+ * transaction afterwards.
+ *
+ * @throws AppError VERSION_CONFLICT (retryable) when another transaction created a key meanwhile
+ */
+export async function commitVersions(
+  tx: OpenTransaction,
+  writes: readonly VersionWrite[],
+  at: Date,
+): Promise<void> {
+  await withItsKey(withLostRace(tx.commitWith(await versionStatements(tx, writes, { at }))));
+}
+
+/**
+ * The statements that write versions, to be sent with others and committed at once; one fails where
+ * {@link writeVersions} would (see {@link withItsKey} and {@link withLostRace}). Only reads by itself.
+ * `mayIndexLater`: many at once may be found by a search a moment later.
+ */
+export async function versionStatements(
+  tx: Transaction,
+  writes: readonly VersionWrite[],
+  options: { readonly at: Date; readonly mayIndexLater?: boolean },
+): Promise<Statement[]> {
+  if (writes.length === 0) return [];
+  const { at } = options;
+  noteChanges(tx, writes.map(changeOf));
+  const current = writes.filter((write) => !write.isLoser);
+  const records = JSON.stringify(writes.map(recordOf));
+  const index = options.mayIndexLater ? indexSoonStatements : indexStatements;
+  return [
+    ...saveStatements(writes.flatMap((write) => (write.body ? [write.body] : []))),
+    {
+      sql: WRITE_VERSIONS_OR_FAIL,
+      values: [records, at, current.length],
+      name: 'write_versions',
+    },
+    ...(await index(
+      tx,
+      current.map((write) => indexedOf(write, at)),
+    )),
+  ];
+}
+
+function changeOf({ key, previousVersion }: VersionWrite): CommittedChange {
+  return { key, version: previousVersion + 1 };
+}
+
 function indexedOf(write: VersionWrite, at: Date): IndexedContext {
   const { key, body, facts } = write;
   return { key, version: write.previousVersion + 1, body, facts, updatedAt: write.changedAt ?? at };
 }
 
-const UNIQUE_VIOLATION = '23505';
+/** A unique violation; a division by zero is how {@link WRITE_VERSIONS_OR_FAIL} fails. */
+const LOST_RACE = new Set(['23505', '22012']);
 
 /** A key that somebody else creates at the same moment is a race that is lost, and run again. */
 export async function withLostRace<T>(writing: Promise<T>): Promise<T> {
   return writing.catch((error: unknown) => {
-    throw sqlStateOf(error) === UNIQUE_VIOLATION ? lostRace() : error;
+    throw LOST_RACE.has(sqlStateOf(error)) ? lostRace() : error;
   });
 }
 

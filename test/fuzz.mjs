@@ -1,13 +1,14 @@
 /**
  * `npm run test:fuzz [-- schemathesis options]`: the OpenAPI-driven fuzzer against the real API
  * process on real servers. Needs `schemathesis` (Python) on the PATH, or `python3` with `venv` and
- * `pip`, which put it under node_modules/.cache once. Exits 0 when nothing was found, 3 when there
- * is no fuzzer to be had.
+ * `pip`, which put it under ~/.cache/syncline once. Always the same seed. SYNCLINE_FUZZ_SECONDS (240)
+ * and SYNCLINE_FUZZ_EXAMPLES (50, per call and phase) bound it. Exits 0 when nothing was found, 1 when
+ * something was, 3 when there is no fuzzer to be had.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 const VERSION = '4.32.5';
 /** What no answer may be: a 5xx, of another type or shape than the document says, or undocumented. */
@@ -19,18 +20,25 @@ const CHECKS = [
   'response_schema_conformance',
   'unsupported_method',
 ];
-const root = fileURLToPath(new URL('..', import.meta.url));
-const folder = join(root, 'node_modules', '.cache', `schemathesis-${VERSION}`);
+/** Longest that making its environment, and fetching it, may take. */
+const VENV_MS = 60_000;
+const FETCH_MS = 120_000;
+/** Beyond the time it was given itself. */
+const SLACK_MS = 60_000;
+// Not under node_modules: `npm ci` would have it fetched anew each time.
+const folder = join(homedir(), '.cache', 'syncline', `schemathesis-${VERSION}`);
+const seconds = Number(process.env.SYNCLINE_FUZZ_SECONDS || 240);
+const examples = Number(process.env.SYNCLINE_FUZZ_EXAMPLES || 50);
 
 function fuzzer() {
   if (spawnSync('schemathesis', ['--version']).status === 0) return 'schemathesis';
   const program = join(folder, 'bin', 'schemathesis');
   if (existsSync(program)) return program;
+  const does = (command, args, timeout) =>
+    spawnSync(command, args, { stdio: 'inherit', timeout }).status === 0;
   const made =
-    spawnSync('python3', ['-m', 'venv', folder], { stdio: 'inherit' }).status === 0 &&
-    spawnSync(join(folder, 'bin', 'pip'), ['install', '-q', `schemathesis==${VERSION}`], {
-      stdio: 'inherit',
-    }).status === 0;
+    does('python3', ['-m', 'venv', folder], VENV_MS) &&
+    does(join(folder, 'bin', 'pip'), ['install', '-q', `schemathesis==${VERSION}`], FETCH_MS);
   return made && existsSync(program) ? program : null;
 }
 
@@ -54,10 +62,13 @@ try {
     ...['--url', syncline.url, '--checks', CHECKS.join(','), '--continue-on-failure'],
     // It knows no way to write NDJSON.
     ...['--exclude-path', '/api/context/import'],
-    ...['--max-examples', '50', '--seed', '1', '--max-time', '240', '--no-color'],
+    ...['--max-examples', String(examples), '--seed', '1'],
+    ...['--max-time', String(seconds), '--no-color'],
     ...process.argv.slice(2),
   ];
-  code = spawnSync(program, args, { stdio: 'inherit', cwd: syncline.folder }).status ?? 1;
+  const timeout = seconds * 1000 + SLACK_MS;
+  const { status } = spawnSync(program, args, { stdio: 'inherit', cwd: syncline.folder, timeout });
+  code = status === 0 ? 0 : 1;
   const errors = syncline
     .log()
     .split('\n')

@@ -1,8 +1,5 @@
-/**
- * BullMQ's side of maintenance: one queue, one scheduler per job, idempotent sweeps. A lost Redis
- * loses nothing: the schedulers are set up again and the next sweep does what the lost one would.
- */
-import { Queue, UnrecoverableError, Worker, type ConnectionOptions, type Job } from 'bullmq';
+/** BullMQ's side of maintenance: one queue, one scheduler per job, idempotent sweeps. */
+import { UnrecoverableError, type ConnectionOptions, type Job, type Queue } from 'bullmq';
 import type {
   AuditStore,
   ConflictWatch,
@@ -17,13 +14,13 @@ import type { ConflictWatcher } from './conflict-watcher.ts';
 import { JOBS, JOB_NAMES, MAINTENANCE_QUEUE, type JobName } from './contract.ts';
 import { expireContexts } from './expire-contexts.ts';
 import { forgetAnswers } from './forget-answers.ts';
-import { deadline, keepScheduled, scheduleJob } from './keep-scheduled.ts';
+import type { SearchIndexer } from './index-search.ts';
+import { scheduleJob } from './keep-scheduled.ts';
 import { reEncrypt } from './re-encrypt.ts';
 import { mendSearch } from './mend-search.ts';
 import { requestAudits } from './request-audits.ts';
+import { startJobQueue, type JobQueue } from './start-job-queue.ts';
 import { watchConflicts } from './watch-conflicts.ts';
-
-const CLOSE_DEADLINE_MS = 5_000;
 
 export interface MaintenanceDeps {
   readonly connection: ConnectionOptions;
@@ -35,6 +32,9 @@ export interface MaintenanceDeps {
   readonly retention: { readonly store: Retention; readonly policy: RetentionPolicy };
   readonly rotation: KeyRotation;
   readonly searchIndex: SearchIndex;
+  readonly searchIndexer: Pick<SearchIndexer, 'all'>;
+  /** Vacuums where nobody else does; absent: that is switched off. */
+  readonly tendTables?: () => Promise<unknown>;
   /** Told of each job that ended. Must not throw. */
   readonly onJob?: (job: JobName, outcome: 'completed' | 'failed', seconds: number) => void;
   readonly log: {
@@ -43,40 +43,18 @@ export interface MaintenanceDeps {
   };
 }
 
-export interface Maintenance {
-  /** For the queue board. */
-  readonly queue: Queue;
-  stop(): Promise<void>;
-}
-
 /** Starts the worker and sets the schedulers; while Redis is out they wait for it, nobody else does. */
-export async function startMaintenance(deps: MaintenanceDeps): Promise<Maintenance> {
+export function startMaintenance(deps: MaintenanceDeps): Promise<JobQueue> {
   const { connection, prefix, log } = deps;
-  const queue = new Queue(MAINTENANCE_QUEUE, {
+  return startJobQueue({
+    name: MAINTENANCE_QUEUE,
     connection,
     prefix,
-    defaultJobOptions: { removeOnComplete: { count: 50 }, removeOnFail: { count: 200 } },
+    everyMs: Object.fromEntries(JOB_NAMES.map((name) => [name, JOBS[name].everyMs])),
+    keep: { completed: 50, failed: 200 },
+    handle: (job) => measured(deps, job),
+    log,
   });
-  const worker = new Worker(MAINTENANCE_QUEUE, (job: Job) => measured(deps, job), {
-    connection,
-    prefix,
-  });
-  queue.on('error', (error) => log.warn({ error: error.message }, 'maintenance queue'));
-  worker.on('error', (error) => log.warn({ error: error.message }, 'maintenance worker'));
-  worker.on('failed', (job, error) =>
-    log.warn({ job: job?.name, error: error.message }, 'a job failed'),
-  );
-  const everyMs = Object.fromEntries(JOB_NAMES.map((name) => [name, JOBS[name].everyMs]));
-  const kept = keepScheduled(queue, { everyMs, log });
-  await kept.started;
-  return {
-    queue,
-    async stop() {
-      kept.stop();
-      await Promise.race([worker.close(), deadline(CLOSE_DEADLINE_MS)]);
-      await Promise.race([queue.close(), deadline(CLOSE_DEADLINE_MS)]);
-    },
-  };
 }
 
 /** Makes sure that these jobs come again and again. */
@@ -90,7 +68,9 @@ const HANDLERS: Readonly<Record<JobName, (deps: MaintenanceDeps) => Promise<unkn
   'forget-answers': ({ sweeps }) => forgetAnswers(sweeps),
   're-encrypt': ({ rotation, log }) => reEncrypt(rotation, log),
   'mend-search': ({ searchIndex, log }) => mendSearch(searchIndex, log),
+  'index-search': ({ searchIndexer }) => searchIndexer.all(),
   'request-audits': ({ audits }) => requestAudits(audits.store, audits.everyMs),
+  'tend-tables': async ({ tendTables }) => tendTables?.() ?? { status: 'off' },
   'collect-garbage': ({ retention }) => collectGarbage(retention.store, retention.policy),
 };
 

@@ -22,13 +22,21 @@ export interface ScheduledBackups {
 
 /** What one run of the job did. */
 export type BackupOutcome =
-  | { readonly status: 'off' | 'not due' }
-  | {
+  | { readonly status: 'off' }
+  | (BackupState & { readonly status: 'not due' })
+  | (BackupState & {
       readonly status: 'made';
       readonly bytes: number;
       readonly rows: number;
       readonly deleted: number;
-    };
+    });
+
+/** What others can tell from a job's outcome, who do not see the folder. */
+export interface BackupState {
+  /** When the newest backup was made, ms since the epoch. */
+  readonly newestAt: number;
+  readonly intervalMs: number;
+}
 
 /**
  * Makes a backup if the newest is as old as the interval. So a job that runs too often, or in several
@@ -39,11 +47,12 @@ export async function makeBackup(backups: ScheduledBackups): Promise<BackupOutco
   if (directory === null) return { status: 'off' };
   const newest = (await files.list(directory)).at(-1);
   // Schedulers are a little early at times; a backup must not be put off by a whole interval for it.
-  const dueMs = newest === undefined ? 0 : newest.at + intervalMs - EARLY_MS;
-  if (now() < dueMs) return { status: 'not due' };
-  const { bytes, rows } = await backups.write(join(directory, files.nameAt(now())));
+  if (newest !== undefined && now() < newest.at + intervalMs - EARLY_MS)
+    return { status: 'not due', newestAt: newest.at, intervalMs };
+  const newestAt = now();
+  const { bytes, rows } = await backups.write(join(directory, files.nameAt(newestAt)));
   const deleted = await files.deleteOld(directory, { keepMs, nowMs: now() });
-  return { status: 'made', bytes, rows, deleted: deleted.length };
+  return { status: 'made', newestAt, intervalMs, bytes, rows, deleted: deleted.length };
 }
 
 const EARLY_MS = 5_000;

@@ -4,7 +4,7 @@ import type { IndexedCount, SearchIndex } from '../store/contract.ts';
 
 /** Answers what was amiss, and for how many tenants it could not be mended. */
 export async function mendSearch(
-  index: SearchIndex,
+  index: Pick<SearchIndex, 'tenants' | 'mend'>,
   log: { warn(fields: object, message: string): void },
 ): Promise<IndexedCount & { failed: number }> {
   const total = { indexed: 0, dropped: 0, failed: 0 };

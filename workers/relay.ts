@@ -4,6 +4,7 @@
  * wake takes long holds up nobody else's.
  */
 import { messageOf } from '../domain/errors.ts';
+import type { TenantId } from '../domain/ids.ts';
 import { conflictsTold, type Claimed, type LinkRef, type Outbox } from '../store/contract.ts';
 import type { ConflictWatcher } from './conflict-watcher.ts';
 
@@ -17,6 +18,8 @@ export interface RelayDeps {
   readonly wake: (link: LinkRef, reason: string) => Promise<void>;
   /** Whom to tell of conflicts; without, they have no workflows. */
   readonly conflicts?: Pick<ConflictWatcher, 'opened' | 'ended'>;
+  /** Told that a large sync wrote what search does not know yet. Must not throw, nor wait for it. */
+  readonly onSearchPending?: (tenant: TenantId) => void;
   /** Told that contexts or links changed, before anything is sent: long polls and watchers listen. */
   readonly onMessages?: (tenants: ReadonlySet<string>) => void;
   /** Told of each batch that was sent, or could not be. Must not throw. */
@@ -113,6 +116,9 @@ export async function relayOnce(deps: RelayDeps): Promise<number> {
 /** Sends one batch; its rows are done only after everything they ask for was sent. */
 async function send(deps: RelayDeps, { messages, links }: Claimed): Promise<void> {
   deps.onMessages?.(new Set(messages.map((message) => message.tenant)));
+  const unindexed = messages.filter(({ topic }) => topic === 'search.pending');
+  for (const tenant of new Set(unindexed.map(({ tenant }) => tenant)))
+    deps.onSearchPending?.(tenant);
   await Promise.all([
     ...links.map((link) => deps.wake(link, 'hub change')),
     ...conflictsTold(messages).map(({ isOpen, ...ref }) =>

@@ -25,6 +25,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import type {
   PassFault,
   PassOutcome,
+  PassRequest,
   PassToken,
   SmallPass,
   SyncActivities,
@@ -121,7 +122,8 @@ function isLong(): boolean {
 /** Passes until the link is at rest. Answers whether the workflow has nothing to stay for. */
 async function drain(input: SyncLinkInput, trigger: string, state: State): Promise<boolean> {
   for (let restless = 0; ; restless += 1) {
-    const end = await onePass(input, trigger, state);
+    const request = { ...input, trigger, ...(restless > 0 && { follows: true }) };
+    const end = await onePass(request, state);
     if (end.next !== 'again' || restless === MAX_PASSES) return end.next === 'stop';
     await sleep(restless >= MAX_RESTLESS_PASSES ? RESTLESS_PAUSE_MS : end.pauseMs);
   }
@@ -132,9 +134,9 @@ type Next =
   | { readonly next: 'stop' }
   | { readonly next: 'again'; readonly pauseMs: number };
 
-async function onePass(input: SyncLinkInput, trigger: string, state: State): Promise<Next> {
+async function onePass(request: PassRequest, state: State): Promise<Next> {
   state.phase = 'pass';
-  const begun = await beginPass({ ...input, trigger });
+  const begun = await beginPass(request);
   // Our own Postgres has been out for long: the pulse wakes us once it is back.
   if (!begun) return { next: 'rest' };
   if (begun.status === 'refused') {
@@ -160,7 +162,7 @@ async function onePass(input: SyncLinkInput, trigger: string, state: State): Pro
 }
 
 /** The pass in one activity; where that takes too long, only its beginning. */
-async function beginPass(link: SyncLinkInput & { trigger: string }): Promise<SmallPass | null> {
+async function beginPass(link: PassRequest): Promise<SmallPass | null> {
   try {
     return await inTask(link.trigger).pass(link);
   } catch (error) {
@@ -200,7 +202,9 @@ function largePass(
   );
 }
 
-function nextOf({ mode }: PassToken, { observed, executed }: PassParts): Next {
+function nextOf({ mode, isManual }: PassToken, { observed, executed }: PassParts): Next {
+  // Who approved a plan (or asked for an undo) asked for that and for nothing after it.
+  if (isManual && (mode === 'approved' || mode === 'undo')) return { next: 'rest' };
   if (observed && observed.inDoubt > 0) return { next: 'again', pauseMs: LOOK_AGAIN_MS };
   if (executed && executed.stale > 0) return { next: 'again', pauseMs: 0 };
   // What the look before an approved plan found beside it is still to be planned.

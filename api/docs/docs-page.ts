@@ -26,7 +26,10 @@ interface Response {
   readonly content?: Readonly<Record<string, { schema: SchemaNode }>>;
 }
 
-/** The whole page. */
+/** Where the examples find the API, unless the reader came another way. */
+export const EXAMPLE_BASE = 'http://127.0.0.1:3100';
+
+/** The whole page; its examples call {@link EXAMPLE_BASE}. */
 export function docsPage(document: OpenApiDocument): string {
   const components = (document.components?.schemas ?? {}) as Components;
   const calls = CALLS.map((call) => callSection(call, operationOf(document, call), components));
@@ -58,7 +61,9 @@ function navigation(): string {
 }
 
 function callSection(call: Call, operation: Operation, components: Components): string {
-  const scope = call.scope === null ? 'Needs no key.' : `Needs a key with scope \`${call.scope}\`.`;
+  const scopes = [call.scope, call.orScope].filter(Boolean).map((scope) => `\`${scope}\``);
+  const scope =
+    scopes.length === 0 ? 'Needs no key.' : `Needs a key with scope ${scopes.join(' or ')}.`;
   return `<section class="call" id="${call.id}"><h3>${escapeHtml(call.summary)}</h3>
 <p class="target"><span class="${call.method}">${call.method.toUpperCase()}</span> ${escapeHtml(call.path)}</p>
 <p>${inline(call.description ?? '')} <span class="dim">${inline(scope)}</span></p>
@@ -99,7 +104,7 @@ function answers(operation: Operation, components: Components): string {
 const codeLink = (name: string): string => `<a href="#${name}">${name}</a>`;
 
 function curl(call: Call): string {
-  const url = `http://127.0.0.1:3100${call.example?.path ?? call.path}`;
+  const url = `${EXAMPLE_BASE}${call.example?.path ?? call.path}`;
   const verb = call.method === 'get' ? '' : `-X ${call.method.toUpperCase()} `;
   const body = call.example?.body;
   const data =

@@ -25,9 +25,12 @@ export function readJson(bytes: Uint8Array, maxDepth: number): Json {
   return value;
 }
 
+// One for all: without `stream` it keeps nothing from one text to the next.
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return UTF8.decode(bytes);
   } catch (cause) {
     throw new AppError('INVALID_JSON', 'The body is not valid UTF-8.', { cause });
   }
@@ -37,8 +40,21 @@ function parse(text: string): Json {
   try {
     return JSON.parse(text) as Json;
   } catch (cause) {
-    throw new AppError('INVALID_JSON', 'The body is not valid JSON.', { cause });
+    throw new AppError('INVALID_JSON', `The body is not valid JSON${placeOf(cause, text)}.`, {
+      cause,
+    });
   }
+}
+
+/** Where V8 says it is wrong, without the caller's text that it may quote. */
+function placeOf(cause: unknown, text: string): string {
+  const { message } = cause as SyntaxError;
+  const position = /at position (\d+)/.exec(message)?.[1];
+  const isEnd = message === 'Unexpected end of JSON input' || Number(position) >= text.length;
+  if (isEnd) return ': it ends too early';
+  if (position !== undefined) return `: the fault is at character ${Number(position) + 1}`;
+  const token = /^Unexpected token (?:'(.)'|(.)) ?/su.exec(message);
+  return token ? `: ${JSON.stringify(token[1] ?? token[2])} is not expected there` : '';
 }
 
 interface Frame {
@@ -57,8 +73,8 @@ function scanJson(text: string, maxDepth: number): AppError | null {
   while (at < text.length) {
     const char = text.charCodeAt(at);
     if (char === QUOTE) {
-      const end = endOfString(text, at);
-      fault ??= surrogateFault(text, at, end, frames);
+      const { end, hasEscape } = endOfString(text, at);
+      if (hasEscape) fault ??= surrogateFault(text, at, end, frames);
       const frame = frames.at(-1);
       if (frame?.isNameNext) {
         frame.name = text.slice(at, end);
@@ -94,14 +110,18 @@ function step(frame: Frame | undefined): void {
 const tooDeep = (maxDepth: number): AppError =>
   new AppError('TOO_DEEP', `The body nests more than ${maxDepth} arrays and objects.`);
 
-/** Position after the closing quote (or the end of the text). */
-function endOfString(text: string, start: number): number {
+/** Position after the closing quote (or the end of the text), and whether anything is escaped before. */
+function endOfString(text: string, start: number): { end: number; hasEscape: boolean } {
+  let hasEscape = false;
   for (let at = start + 1; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
-    if (char === BACKSLASH) at += 1;
-    else if (char === QUOTE) return at + 1;
+    if (char === QUOTE) return { end: at + 1, hasEscape };
+    if (char === BACKSLASH) {
+      hasEscape = true;
+      at += 1;
+    }
   }
-  return text.length;
+  return { end: text.length, hasEscape };
 }
 
 function endOfNumber(text: string, start: number): number {

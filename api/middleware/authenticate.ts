@@ -48,10 +48,12 @@ export function holds(scopes: readonly Scope[], scope: Scope): boolean {
   return scopes.includes(scope) || (scope !== 'root' && scopes.includes('admin'));
 }
 
-/** Lets a caller whose scopes hold this one pass; null lets everybody pass. */
-export function requireScope(scope: Scope | null): RequestHandler {
+/** Lets a caller whose scopes hold this one (or the other) pass; null lets everybody pass. */
+export function requireScope(scope: Scope | null, orScope?: Scope): RequestHandler {
   return (_req, res, next) => {
-    if (scope !== null) checkScope(res, scope);
+    const isOther = orScope !== undefined && holds(stateOf(res).scopes, orScope);
+    if (isOther) callerOf(res);
+    else if (scope !== null) checkScope(res, scope);
     next();
   };
 }

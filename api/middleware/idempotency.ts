@@ -36,8 +36,14 @@ export function takesIdempotencyKey({
 }
 
 /** An answer as text: what is sent, and what is kept. */
-export function rememberedOf({ status, headers = {}, body }: Answer): RememberedAnswer {
-  return { status, headers, body: body === undefined ? '' : jsonText(body) };
+export function rememberedOf({ status, headers = {}, body, bytes }: Answer): SentAnswer {
+  const text = body === undefined ? '' : jsonText(body);
+  return { status, headers, body: text, ...(bytes ? { bytes } : {}) };
+}
+
+/** Bytes are never remembered: calls that answer them change nothing. */
+interface SentAnswer extends RememberedAnswer {
+  readonly bytes?: Buffer;
 }
 
 /**
@@ -63,7 +69,8 @@ export async function onlyOnce(
   { idempotency, call }: { readonly idempotency: Idempotency; readonly call: Call },
   { req, res }: { readonly req: Request; readonly res: Response },
   answer: () => Promise<Answer>,
-): Promise<RememberedAnswer> {
+): Promise<SentAnswer> {
+  refuseWithStream(call, req);
   const key = takesIdempotencyKey(call) ? req.get('idempotency-key') : undefined;
   if (key === undefined) return rememberedOf(await answer());
   checkKey(key);
@@ -83,6 +90,15 @@ export async function onlyOnce(
     await settle(idempotency, { caller, slot, given: conflictAnswer(res, error) });
     throw error;
   }
+}
+
+/** @throws AppError VALIDATION: a promise that is not kept must not be taken in silence */
+function refuseWithStream({ streams }: Call, req: Request): void {
+  if (!streams?.body || req.get('idempotency-key') === undefined) return;
+  throw new AppError(
+    'VALIDATION',
+    'This call takes no `Idempotency-Key`: its body is a stream and is not kept. It may be sent again as it is.',
+  );
 }
 
 function checkKey(key: string): void {
@@ -112,7 +128,7 @@ async function takeSlot(
   const [path = '', query = ''] = req.originalUrl.split('?', 2);
   const slot = hashText(`${req.method} ${path}\n${key}`);
   const body = req.body === undefined ? '' : canonicalJson(req.body as Json);
-  const fingerprint = hashText(`${query}\n${req.get('if-match') ?? ''}\n${body}`);
+  const fingerprint = hashText(`${query}\n${conditionsOf(req)}\n${body}`);
   let pauseMs = FIRST_PAUSE_MS;
   for (let waitedMs = 0; ; waitedMs += pauseMs, pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
     const claim = await idempotency.claim(caller.tenant, { slot, fingerprint });
@@ -123,6 +139,11 @@ async function takeSlot(
     if (isOver) throw inProgress();
     await delay(pauseMs);
   }
+}
+
+function conditionsOf(req: Request): string {
+  const noneMatch = req.get('if-none-match');
+  return `${req.get('if-match') ?? ''}${noneMatch === undefined ? '' : ` not ${noneMatch}`}`;
 }
 
 const mismatch = (): AppError =>

@@ -1,7 +1,8 @@
 /**
- * The door every API key passes, of a request or a WebSocket: looks it up, and refuses an address
- * that has tried too many wrong ones before looking at the next. A key that was accepted here within
- * the window is let through even then: whoever shares an address with a guesser must not suffer.
+ * The door every API key passes, of a request or a WebSocket. From an address that has tried too many
+ * wrong ones only a few a second are looked up; the others are refused unseen. So guessing stays
+ * slow, and whoever shares an address with a guesser gets in: with a key that was accepted here within
+ * the window at once, with another as soon as the guesser pauses.
  */
 import type { Clock } from '../../domain/clock.ts';
 import { AppError, messageOf } from '../../domain/errors.ts';
@@ -38,21 +39,20 @@ export interface KeyDoor {
 
 const MAX_KEY_LENGTH = 512;
 const MAX_KNOWN = 10_000;
+/** Unknown keys looked up per second from an address that has tried too many wrong ones. */
+export const LATE_LOOKUPS_PER_SECOND = 5;
 const WATCH_MS = 5_000;
 
 export function createKeyDoor({ lookup, clock, guesses, log }: KeyDoorDeps): KeyDoor {
   const known = new Map<Hash, number>();
+  const mayLook = createTrickle(clock);
 
-  /** @throws AppError RATE_LIMITED */
-  async function refuseGuessers(hash: Hash, address: string): Promise<void> {
-    if (!guesses || clock.now() - (known.get(hash) ?? -Infinity) < guesses.windowMs) return;
+  /** How long the address has to wait that has tried too many wrong keys, ms; null: it has not. */
+  async function penaltyOf(hash: Hash, address: string): Promise<number | null> {
+    if (!guesses || clock.now() - (known.get(hash) ?? -Infinity) < guesses.windowMs) return null;
     const tried = await guesses.counts.get(address);
-    if (!tried || tried.totalHits < guesses.max) return;
-    const retryAfterMs = Math.max(1_000, (tried.resetTime?.getTime() ?? 0) - clock.now());
-    throw new AppError('RATE_LIMITED', 'Too many wrong api keys from this address.', {
-      retryable: true,
-      extra: { retryAfterMs },
-    });
+    if (!tried || tried.totalHits < guesses.max) return null;
+    return Math.max(1_000, (tried.resetTime?.getTime() ?? 0) - clock.now());
   }
 
   function remember(hash: Hash): void {
@@ -66,13 +66,16 @@ export function createKeyDoor({ lookup, clock, guesses, log }: KeyDoorDeps): Key
     async admit(key, address) {
       if (key.length > MAX_KEY_LENGTH) throw invalid();
       const hash = hashText(key);
-      await refuseGuessers(hash, address);
+      const penaltyMs = await penaltyOf(hash, address);
+      // Unseen: it may be a right one, so a try in a moment is worth it.
+      if (penaltyMs !== null && !mayLook(address)) throw tooMany(1_000);
       const owner = await lookup(key);
       if (owner) {
         if (guesses) remember(hash);
         return owner;
       }
       known.delete(hash);
+      if (penaltyMs !== null) throw tooMany(penaltyMs);
       await guesses?.counts.increment(address);
       throw invalid();
     },
@@ -81,6 +84,29 @@ export function createKeyDoor({ lookup, clock, guesses, log }: KeyDoorDeps): Key
 }
 
 const invalid = (): AppError => new AppError('UNAUTHENTICATED', 'The api key is not valid.');
+
+function tooMany(retryAfterMs: number): AppError {
+  return new AppError('RATE_LIMITED', 'Too many wrong api keys from this address.', {
+    retryable: true,
+    extra: { retryAfterMs },
+  });
+}
+
+/** Lets {@link LATE_LOOKUPS_PER_SECOND} through per address and second. */
+function createTrickle(clock: Clock): (address: string) => boolean {
+  let second = 0;
+  let looked = new Map<string, number>();
+  return (address) => {
+    const now = Math.floor(clock.now() / 1_000);
+    if (now !== second) looked = new Map();
+    second = now;
+    const count = (looked.get(address) ?? 0) + 1;
+    // However many addresses there are in a second: more than are remembered wait for the next.
+    if (count > LATE_LOOKUPS_PER_SECOND || looked.size >= MAX_KNOWN) return false;
+    looked.set(address, count);
+    return true;
+  };
+}
 
 /** Asks for each watched key every few seconds, however many watch it. */
 function createWatch(lookup: KeyDoorDeps['lookup'], log: KeyDoorDeps['log']): KeyDoor['watch'] {

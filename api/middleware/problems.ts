@@ -13,9 +13,13 @@ const RETRY_SECONDS = '1';
 /** 404 for a path that names no call. */
 export function notFound(): RequestHandler {
   return (req) => {
-    throw new AppError('NOT_FOUND', `Nothing is at ${req.method} ${req.path}.`);
+    const hint = KEY_CUT.test(req.path) ? ' In a key, encode each `/` as `%2F`.' : '';
+    throw new AppError('NOT_FOUND', `Nothing is at ${req.method} ${req.path}.${hint}`);
   };
 }
+
+/** A call that takes a key, and more after it. */
+const KEY_CUT = /^\/api\/context\/(get|update|delete|versions|diff|rollback)\/[^/]*\/./;
 
 /** Answers any error as `application/problem+json`. */
 export function problems(log: Logger): ErrorRequestHandler {
@@ -75,8 +79,30 @@ function isBadRequest(thrown: unknown): boolean {
   );
 }
 
+/** Sends JSON that is bytes already. */
+export function sendBytes(res: Response, status: number, bytes: Buffer): void {
+  res.statusCode = status;
+  res.setHeader('Content-Type', JSON_TYPE);
+  res.setHeader('Content-Length', bytes.length);
+  res.end(bytes);
+}
+
 /** Sends a JSON answer that was serialised before, under the type its headers name, if any. */
 export function sendJson(res: Response, status: number, text: string): void {
-  if (!res.hasHeader('Content-Type')) res.type('application/json');
-  res.status(status).send(Buffer.from(text));
+  res.statusCode = status;
+  if (!res.hasHeader('Content-Type')) res.setHeader('Content-Type', JSON_TYPE);
+  // Who has it already gets no body again; that is rare, and Express knows how.
+  if (isConditional(res.req)) {
+    res.send(Buffer.from(text));
+    return;
+  }
+  res.setHeader('Content-Length', Buffer.byteLength(text));
+  // A text goes out in one piece with the headers, a buffer in a piece of its own.
+  res.end(text);
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+function isConditional({ headers }: Request): boolean {
+  return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
 }

@@ -1,6 +1,6 @@
 /** Refuses request targets that are too long or not plain ASCII, and requests without `Host`. */
 import type { RequestListener } from 'node:http';
-import type { Express, RequestHandler } from 'express';
+import type { Express, Request, RequestHandler } from 'express';
 import { AppError } from '../../domain/errors.ts';
 import { stateOf } from '../request-state.ts';
 
@@ -22,6 +22,16 @@ export function withPath(app: Express): RequestListener {
   };
 }
 
+/** Whether it is a probe of HTTP/1.0: it asks for health, which tells nothing that needs protection. */
+export function isProbe({
+  httpVersion,
+  method,
+  path,
+}: Pick<Request, 'httpVersion' | 'method' | 'path'>): boolean {
+  if (httpVersion !== '1.0') return false;
+  return /^(GET|HEAD)$/.test(method) && /^\/api\/context\/health(\/(live|ready))?$/.test(path);
+}
+
 /** @throws AppError VALIDATION, with status 414 for one that is too long */
 export function uriLimit(): RequestHandler {
   return (req, res, next) => {
@@ -36,7 +46,8 @@ export function uriLimit(): RequestHandler {
     if (!TARGET.test(req.originalUrl)) {
       throw new AppError('VALIDATION', 'The target of the request is not a path.');
     }
-    if (req.get('host') === undefined) {
+    // HTTP/1.0 has none, and probes speak it.
+    if (req.get('host') === undefined && !isProbe(req)) {
       throw new AppError('VALIDATION', 'The request has no `Host` header.');
     }
     next();

@@ -6,6 +6,7 @@ import { AppError, ERROR_CODES } from '../../domain/errors.ts';
 import type { ContextKey } from '../../domain/ids.ts';
 import { isJsonObject } from '../../domain/json.ts';
 import type { BatchOperation, BatchOutcome, ContextStore } from '../../store/contract.ts';
+import type { Scope } from '../call.ts';
 import { CONTEXT_CALLS } from '../contract.ts';
 import { selectFields } from '../fields.ts';
 import { checkScope } from '../middleware/authenticate.ts';
@@ -22,10 +23,15 @@ export function batchRoutes(contexts: ContextStore): readonly Route[] {
   return [
     route(CONTEXT_CALLS.batchContexts, async ({ body, caller, res }) => {
       const { atomic = false, operations } = body;
-      if (operations.some(({ op }) => op !== 'get')) checkScope(res, 'write');
+      for (const sent of operations) checkScope(res, scopeOf(sent));
       return answerBatch({ contexts, caller, res }, { atomic, operations: operations.map(judge) });
     }),
   ];
+}
+
+function scopeOf(sent: Sent): Scope {
+  const named = sent.op === 'invalid' ? sent.given : sent;
+  return isJsonObject(named) && named['op'] === 'get' ? 'read' : 'write';
 }
 
 /** An operation that may be done, or why it may not. */
@@ -139,17 +145,10 @@ function resultOf(sent: Valid, outcome: BatchOutcome, index: number): object {
       };
     }
     case 'missing':
-      return failureOf(sent, missing(sent));
+      return failureOf(sent, outcome.error);
     case 'failed':
       return failureOf(sent, atIndex(outcome.error, index));
   }
-}
-
-function missing(sent: Valid): AppError {
-  const version = sent.op === 'get' ? sent.version : undefined;
-  return version === undefined
-    ? new AppError('CONTEXT_NOT_FOUND', `There is no context \`${sent.key}\`.`)
-    : new AppError('VERSION_NOT_FOUND', `\`${sent.key}\` has no version ${version}.`);
 }
 
 function failureOf(sent: unknown, { code, message, errors, extra }: AppError): object {

@@ -1,22 +1,22 @@
 /** Contexts: store, get, update, delete, list; the rest is in files of its own. */
 import type { Request, Response } from 'express';
+import type { ContextCache } from '../../cache/contract.ts';
 import type { Caller, ContextEnvelope } from '../../domain/context.ts';
-import { AppError } from '../../domain/errors.ts';
 import type { ContextKey } from '../../domain/ids.ts';
 import type { ContextStore } from '../../store/contract.ts';
 import { CONTEXT_CALLS } from '../contract.ts';
-import { selectFields } from '../fields.ts';
 import { answering } from '../middleware/idempotency.ts';
-import { conditionally, etagOf, isNotModified } from '../preconditions.ts';
+import { conditionally, etagOf } from '../preconditions.ts';
 import { batchRoutes } from './context-batch.ts';
 import { historyRoutes } from './context-history.ts';
+import { getContext } from './get-context.ts';
 import { route, type Answer, type Route } from './route.ts';
 
-/** The context calls over a store. */
-export function contextRoutes(contexts: ContextStore): readonly Route[] {
+/** The context calls over a store. Without a cache every read asks the store. */
+export function contextRoutes(contexts: ContextStore, cache?: ContextCache): readonly Route[] {
   return [
     storeContext(contexts),
-    getContext(contexts),
+    getContext({ contexts, cache }),
     updateContext(contexts),
     deleteContext(contexts),
     route(CONTEXT_CALLS.listContexts, async ({ query, caller }) => ({
@@ -45,19 +45,6 @@ function storeContext(contexts: ContextStore): Route {
         }),
     });
     return answerOf(stored);
-  });
-}
-
-function getContext(contexts: ContextStore): Route {
-  return route(CONTEXT_CALLS.getContext, async ({ params, query, caller, req }) => {
-    const key = asKey(params.key);
-    const context = await contexts.get(caller, key, query.version);
-    if (!context) throw missing(key, query.version);
-    // Nothing is cached yet, so every answer comes from the source.
-    const headers = { ETag: etagOf(context.version), 'X-Cache': 'source' };
-    if (isNotModified(req, context.version)) return { status: 304, headers };
-    const body = query.fields === undefined ? context : selectFields(context, query.fields);
-    return { status: 200, body, headers };
   });
 }
 
@@ -123,12 +110,6 @@ function written(
   headers: Readonly<Record<string, string>> = {},
 ): Answer {
   return { status, body: envelope, headers: { ETag: etagOf(envelope.version), ...headers } };
-}
-
-function missing(key: string, version: number | undefined): AppError {
-  return version === undefined
-    ? new AppError('CONTEXT_NOT_FOUND', `There is no context \`${key}\`.`)
-    : new AppError('VERSION_NOT_FOUND', `\`${key}\` has no version ${version}.`);
 }
 
 // The schema has proved the key's rules.

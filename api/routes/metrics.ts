@@ -9,6 +9,7 @@ import type { TenantId } from '../../domain/ids.ts';
 import type { LinkMetrics, Metrics, MetricsStore } from '../../store/contract.ts';
 import { callerOf, checkScope } from '../middleware/authenticate.ts';
 import { isLoopbackUrl } from '../middleware/loopback-only.ts';
+import { plainGet } from '../middleware/plain-get.ts';
 import type { ApiMeasures, AuthConfig } from '../ports.ts';
 import { stateOf } from '../request-state.ts';
 
@@ -64,6 +65,7 @@ export function metricsRouter({ metrics, auth, clock, measures }: MetricsDeps): 
     return links + (await measured.text());
   }
 
+  router.all('/', plainGet());
   router.get('/', async (req: Request, res: Response) => {
     const tenant = auth.mode === 'off' || isFromHere(req) ? null : tenantOf(res);
     const text = tenant === null && measures ? await everything(measures) : await textOf(tenant);

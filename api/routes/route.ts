@@ -8,7 +8,7 @@ import type { Call } from '../call.ts';
 import { callerOf, requireScope } from '../middleware/authenticate.ts';
 import { onlyOnce } from '../middleware/idempotency.ts';
 import { jsonBody } from '../middleware/json-body.ts';
-import { sendJson } from '../middleware/problems.ts';
+import { sendBytes, sendJson } from '../middleware/problems.ts';
 import { parseQuery } from '../query.ts';
 import { stateOf } from '../request-state.ts';
 import { validate } from '../validate.ts';
@@ -17,6 +17,8 @@ export interface Answer {
   readonly status: number;
   /** Undefined: no body. */
   readonly body?: unknown;
+  /** The body as JSON in UTF-8 already; instead of `body`, and only of calls that change nothing. */
+  readonly bytes?: Buffer;
   readonly headers?: Readonly<Record<string, string>>;
   /** What is kept of the body for a request sent again, where the body holds a secret. */
   readonly kept?: unknown;
@@ -81,7 +83,7 @@ export function mountRoutes(
     for (const each of group) {
       mounted[each.call.method](
         nameCall(each.call),
-        requireScope(each.call.scope),
+        requireScope(each.call.scope, each.call.orScope),
         jsonBody(each.call, maxContextBytes),
         sendAnswer(each, idempotency),
       );
@@ -108,12 +110,17 @@ function nameCall({ id }: Call): RequestHandler {
 function sendAnswer({ call, answer }: Route, idempotency: Idempotency): RequestHandler {
   return async (req, res) => {
     const work = (): Promise<Answer> => answer(req, res);
-    const { status, body, headers } = await onlyOnce({ idempotency, call }, { req, res }, work);
+    const { status, body, bytes, headers } = await onlyOnce(
+      { idempotency, call },
+      { req, res },
+      work,
+    );
     // The time was over before the work was: the caller has its answer.
     if (res.headersSent) return;
     for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
     res.setHeader('Cache-Control', 'no-cache');
-    if (body === '') res.status(status).end();
+    if (bytes) sendBytes(res, status, bytes);
+    else if (body === '') res.status(status).end();
     else sendJson(res, status, body);
   };
 }

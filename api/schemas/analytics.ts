@@ -31,7 +31,7 @@ export const analyticsSchema = z
       .object({ enabled: z.boolean(), hits: count, misses: count, hitRatio: z.number() })
       .meta({
         description:
-          'There is no cache yet: `enabled` is false and every number 0. Each read asks Postgres.',
+          'Reads of the whole tenant by key that this process answered since it began: from its cache, or not. `enabled`: whether it has one.',
       }),
     topKeys: z
       .array(z.object({ key: z.string(), version: count, size: count, updatedAt: timeSchema }))

@@ -1,6 +1,6 @@
 /** What goes into and comes out of a batch of context operations. */
 import { z } from 'zod';
-import { contextSchema, storeOptionsSchema, updateOptionsSchema } from './contexts.ts';
+import { changesSomething, contextSchema, storeOptionsSchema, updateParts } from './contexts.ts';
 import { dataSchema, ifVersionSchema, keySchema } from './values.ts';
 
 /** Most operations of one batch. */
@@ -21,9 +21,9 @@ const updateOperation = z
   .strictObject({
     op: z.literal('update'),
     key: keySchema,
-    data: dataSchema,
-    options: updateOptionsSchema.optional(),
+    ...updateParts,
   })
+  .superRefine(changesSomething)
   .meta({ id: 'BatchUpdate' });
 
 const deleteOperation = z

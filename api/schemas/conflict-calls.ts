@@ -11,6 +11,7 @@ export const CONFLICT_CALLS = {
     group: 'Conflicts',
     summary: 'Conflicts',
     scope: 'read',
+    orScope: 'sync',
     query: s.conflictsQuery,
     answers: { 200: { description: 'A page of conflicts.', schema: s.conflictPageSchema } },
     errors: ['VALIDATION', 'LINK_NOT_FOUND', 'INVALID_CURSOR'],
@@ -40,6 +41,7 @@ export const CONFLICT_CALLS = {
     group: 'Conflicts',
     summary: 'One conflict, with all its values',
     scope: 'read',
+    orScope: 'sync',
     params: idParams,
     answers: { 200: { description: 'The conflict.', schema: s.conflictSchema } },
     errors: ['VALIDATION', 'CONFLICT_NOT_FOUND'],
@@ -70,6 +72,7 @@ export const CONFLICT_CALLS = {
     description:
       'Answers as soon as it is known what became of a version of a context on a link, or `timeout` after `timeoutMs` (at most 30 s; 0 only looks). It waits; it starts no run.',
     scope: 'read',
+    orScope: 'sync',
     body: s.waitSchema,
     answers: { 200: { description: 'What became of it.', schema: s.waitedSchema } },
     errors: [

@@ -32,13 +32,17 @@ export const CONTEXT_CALLS = {
     group: 'Contexts',
     summary: 'Store a context',
     description:
-      'Creates the context, or replaces data and options with a new version. `options.ifVersion` (409) or `If-Match` (412) make it conditional; `ifVersion: 0` means "must not exist".',
+      'Creates the context, or replaces data and options with a new version. `options.ifVersion` (409), `If-Match` or `If-None-Match` (412) make it conditional; `ifVersion: 0` and `If-None-Match: *` mean "must not exist".',
     scope: 'write',
     body: c.storeBodySchema,
     takesData: true,
     precondition: 'If-Match',
     answers: {
-      201: { description: 'Created.', ...written },
+      201: {
+        description: 'Created.',
+        ...written,
+        headers: { ...etag, Location: 'Where the context can be read.' },
+      },
       200: { description: 'Replaced by a new version.', ...written },
     },
     errors: writeErrors,
@@ -51,7 +55,7 @@ export const CONTEXT_CALLS = {
     group: 'Contexts',
     summary: 'Read a context',
     description:
-      'With `fields`, only what they name: envelope members as they are, and `data` cut down to the pointers (a pointer through an array keeps only the chosen elements; one that leads nowhere is left out).',
+      'Mostly answered from a cache, which is never older than what this server has acknowledged, and at most some seconds older than what others have; `Cache-Control: no-cache` asks the store itself. With `fields`, only what they name: envelope members as they are, and `data` cut down to the pointers (a pointer through an array keeps only the chosen elements; one that leads nowhere is left out).',
     scope: 'read',
     params: c.keyParams,
     query: c.getQuery,
@@ -60,7 +64,10 @@ export const CONTEXT_CALLS = {
       200: {
         description: 'The context; with `fields`, only what they name.',
         schema: z.union([c.contextSchema, c.partialContextSchema]),
-        headers: { ...etag, 'X-Cache': 'Which layer answered: l1, l2, l3 or source.' },
+        headers: {
+          ...etag,
+          'X-Cache': 'Who answered: `l1` (memory), `l2` (Redis) or `source` (the store).',
+        },
       },
       304: { description: 'Still the version of `If-None-Match`.', schema: null, headers: etag },
     },
@@ -154,8 +161,9 @@ export const CONTEXT_CALLS = {
     group: 'Contexts',
     summary: 'Many operations at once',
     description:
-      'Operations are done in order and see what the ones before them did. `atomic: true`: all or nothing; the first that fails is answered with its own status and `failedIndex`, and nothing has changed. Otherwise each has its result, and one that fails changes nothing. A `get` of what is not there has status 404 and fails nothing. Anything but `get` needs the scope `write`.',
+      'Operations are done in order and see what the ones before them did. `atomic: true`: all or nothing; the first that fails is answered with its own status and `failedIndex`, and nothing has changed. Otherwise each has its result, and one that fails changes nothing. A `get` of what is not there has status 404 and fails nothing. A `get` needs the scope `read`, anything else `write`.',
     scope: 'read',
+    orScope: 'write',
     body: b.batchBodySchema,
     takesData: true,
     bodyLimit: { bytes: b.MAX_BATCH_BODY_BYTES, code: 'BATCH_TOO_LARGE' },

@@ -24,6 +24,12 @@ const MAX_ID_CODE_POINTS = 256;
 export const MAX_KIND_CODE_POINTS = 128;
 
 export const tagSchema = nameSchema(MAX_TAG_CODE_POINTS);
+/** Each tag once, in the order given. */
+export const tagsSchema = z
+  .array(tagSchema)
+  .max(MAX_TAGS)
+  .overwrite((tags) => [...new Set(tags)])
+  .readonly();
 /** A session, an agent, a source: an id of somebody else's. */
 export const foreignIdSchema = nameSchema(MAX_ID_CODE_POINTS);
 export const actorSchema = nameSchema(MAX_ID_CODE_POINTS).meta({
@@ -41,7 +47,7 @@ const optionFields = {
     description:
       'True: always, false: never. Left out: bodies over 1 KiB (configurable) that shrink by it.',
   }),
-  tags: z.array(tagSchema).max(MAX_TAGS).readonly().optional(),
+  tags: tagsSchema.optional(),
   parentId: keySchema.nullable().optional().meta({
     description:
       'Key of the parent context. It need not exist; one that would close a cycle is refused.',
@@ -79,10 +85,32 @@ export const storeBodySchema = z.strictObject({
   options: storeOptionsSchema.optional(),
 });
 
-export const updateBodySchema = z.strictObject({
-  data: dataSchema,
+/** Of an update: data, options that change something, or both. */
+export const updateParts = {
+  data: dataSchema
+    .optional()
+    .meta({ description: 'Left out: it stays as it is, and only the options named change.' }),
   options: updateOptionsSchema.optional(),
-});
+};
+
+const NO_CHANGES: ReadonlySet<string> = new Set(['changeType', 'changedBy', 'ifVersion']);
+
+/** Refuses an update that would change nothing, and a way to change data without any. */
+export function changesSomething(
+  { data, options = {} }: { data?: unknown; options?: object | undefined },
+  context: z.core.$RefinementCtx,
+): void {
+  if (data !== undefined) return;
+  const names = Object.keys(options);
+  const isEnough = names.some((name) => !NO_CHANGES.has(name)) && !names.includes('changeType');
+  if (isEnough) return;
+  const message = names.includes('changeType')
+    ? 'is required with `changeType`'
+    : 'is required, unless `options` change something';
+  context.addIssue({ code: 'custom', path: ['data'], message, input: data });
+}
+
+export const updateBodySchema = z.strictObject(updateParts).superRefine(changesSomething);
 
 export const keyParams = z.strictObject({ key: keySchema });
 
@@ -106,7 +134,10 @@ export const tagsQuery = z
   .transform((tags) => (Array.isArray(tags) ? tags : [tags]))
   .meta({
     description: 'Contexts that have all of these tags; repeat the parameter.',
-    override: { type: 'array', items: { type: 'string' } },
+    override: ({ jsonSchema }) => {
+      delete jsonSchema.anyOf;
+      Object.assign(jsonSchema, { type: 'array', items: { type: 'string' } });
+    },
   });
 
 export const listQuery = z.strictObject({

@@ -35,6 +35,7 @@ export const PLAN_CALLS = {
     summary: 'One plan',
     description: 'Of a dry run, or of a run that a guard parked.',
     scope: 'read',
+    orScope: 'sync',
     params: s.idParams,
     query: p.opsQuery,
     answers: { 200: { description: 'The plan.', schema: p.planSchema } },

@@ -84,5 +84,9 @@ export const searchAnswerSchema = z
       .string()
       .nullable()
       .meta({ description: 'For the next page of the same search; null on the last.' }),
+    pending: z.int().optional().meta({
+      description:
+        'Contexts a large sync has just written that cannot be found yet; search again in a moment. Missing: none.',
+    }),
   })
   .meta({ id: 'SearchAnswer' });

@@ -89,7 +89,8 @@ const directionSchema = z.enum(['both', 'pull', 'push']).meta({
   description: '`pull`: only into the hub. `push`: only into the remote.',
 });
 const triggerSchema = z.enum(['auto', 'manual']).meta({
-  description: '`manual`: runs only when asked to.',
+  description:
+    '`manual`: runs only when asked to. Making, changing or resetting the link, resolving a conflict or retrying an item does not ask; an approved plan is carried out, and nothing after it.',
 });
 const intervalSchema = z.int().min(MIN_INTERVAL_MS).max(MAX_INTERVAL_MS).meta({
   description: 'How often to look when no hint came, in milliseconds.',

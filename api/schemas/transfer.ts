@@ -7,8 +7,7 @@ import {
   deleteReasonSchema,
   foreignIdSchema,
   MAX_KIND_CODE_POINTS,
-  MAX_TAGS,
-  tagSchema,
+  tagsSchema,
   tagsQuery,
 } from './contexts.ts';
 
@@ -36,7 +35,9 @@ export const importQuery = z.strictObject({
   }),
 });
 
-const time = z.iso.datetime().transform((text) => new Date(text));
+const time = z.iso
+  .datetime({ offset: true, error: 'must be a time like `2026-01-31T12:00:00Z`' })
+  .transform((text) => new Date(text));
 const actor = foreignIdSchema.nullable();
 
 /** One version. Only `key`, `version` and `data` (or `deleted`) are a must, for files made by hand. */
@@ -51,7 +52,7 @@ export const exportLineSchema = z
     parentId: keySchema.nullable().default(null),
     sessionId: foreignIdSchema.nullable().default(null),
     agentId: foreignIdSchema.nullable().default(null),
-    tags: z.array(tagSchema).max(MAX_TAGS).readonly().default([]),
+    tags: tagsSchema.default([]),
     metadata: metadataSchema.default({}),
     encrypted: z.boolean().default(false),
     compressed: z.boolean().optional(),

@@ -9,6 +9,7 @@ import { v7 as uuidV7 } from 'uuid';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { toAppError, AppError, type ErrorCode } from '../../domain/errors.ts';
 import { doorOf } from '../middleware/access.ts';
+import { noteUpgrades } from '../middleware/plain-get.ts';
 import { addressOf } from '../middleware/rate-limit.ts';
 import type { ApiDeps, SocketMeasures } from '../ports.ts';
 import { createChangeHub } from './change-hub.ts';
@@ -52,6 +53,7 @@ const REFUSALS: Partial<Record<ErrorCode, Parameters<SocketMeasures['refused']>[
 export function createContextSocket(app: Express, deps: ContextSocketDeps): ContextSocket {
   const { log, clock, store, waitForChange, ids = uuidV7 } = deps;
   const door = doorOf(app);
+  noteUpgrades(app);
   const measures = deps.measures?.sockets ?? NO_MEASURES;
   const limits = { ...DEFAULT_SOCKET_LIMITS, ...deps.socketLimits };
   const connections = new Set<Connection>();

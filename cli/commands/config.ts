@@ -1,10 +1,14 @@
 /** `syncline config check|show`: the configuration a process started here would have. */
 import type { Command } from 'commander';
-import type { CliIo } from '../cli-context.ts';
+import { addGroup, type CliIo } from '../cli-context.ts';
 
 /** Adds the commands; the program that knows the settings runs in this terminal and answers. */
 export function addConfig(program: Command, io: CliIo, onExit: (code: number) => void): void {
-  const config = program.command('config').description('check and show the configuration');
+  const config = addGroup(program, {
+    usage: 'config',
+    summary: 'check and show the configuration',
+    example: 'syncline config check',
+  });
   const commands = [
     ['check', 'say every fault of context.yaml and the environment at once; exits 0 or 1'],
     ['show', 'print every setting, its value and where it comes from; secrets are masked'],

@@ -1,7 +1,7 @@
 /** `syncline conflicts …` */
 import { Option, type Command } from 'commander';
 import type { Conflict } from '../../client/index.ts';
-import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandRunner } from '../cli-context.ts';
 import { safeText, type Output } from '../output.ts';
 import { integerOption } from '../read-value.ts';
 import { addResolve } from './conflict-resolve.ts';
@@ -9,7 +9,11 @@ import { printValue } from './link-rows.ts';
 
 /** Adds the group. */
 export function addConflicts(program: Command, runner: CommandRunner): void {
-  const group = program.command('conflicts').description('items both sides changed');
+  const group = addGroup(program, {
+    usage: 'conflicts',
+    summary: 'items both sides changed',
+    example: 'syncline conflicts list',
+  });
   addList(group, runner);
   addShow(group, runner);
   addResolve(group, runner);

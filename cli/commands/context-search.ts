@@ -55,8 +55,10 @@ export function addSearch(group: Command, runner: CommandRunner): void {
 
 function printHits(
   out: Output,
-  { results, total, totalIsExact, took, nextCursor }: SearchAnswer,
+  { results, total, totalIsExact, took, nextCursor, pending }: SearchAnswer,
 ): void {
+  if (pending !== undefined)
+    out.line(`${pending} contexts of a sync cannot be found yet; try again in a moment.`);
   if (results.length === 0) return out.line('Nothing found.');
   out.table(
     ['SCORE', 'KEY', 'VERSION', 'WHERE'],

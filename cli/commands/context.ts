@@ -6,7 +6,7 @@ import {
   type JsonObject,
   type UpdateOptions,
 } from '../../client/index.ts';
-import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandRunner } from '../cli-context.ts';
 import { addSearch } from './context-search.ts';
 import { addWatch } from './context-watch.ts';
 import { UsageError } from '../exit-code.ts';
@@ -17,7 +17,11 @@ import { collect, integerOption, jsonObjectOption, readJsonValue } from '../read
 
 /** Adds the group. */
 export function addContext(program: Command, runner: CommandRunner): void {
-  const group = program.command('context').description('contexts in the hub');
+  const group = addGroup(program, {
+    usage: 'context',
+    summary: 'contexts in the hub',
+    example: 'syncline context list --prefix proj/',
+  });
   addGet(group, runner);
   addPut(group, runner);
   addDelete(group, runner);
@@ -182,7 +186,7 @@ function addList(group: Command, runner: CommandRunner): void {
     .option('--source <source>', 'only from this source')
     .option('--limit <n>', 'how many at most', integerOption(1), 1000);
   command.action(() =>
-    runner.run(command, async ({ client, out }) => {
+    runner.run(command, async ({ client, out, io }) => {
       const { prefix, tag, session, agent, parent, source, limit } = command.opts<ListOptions>();
       const items: ContextEnvelope[] = [];
       let cursor: string | null = null;
@@ -200,12 +204,14 @@ function addList(group: Command, runner: CommandRunner): void {
         items.push(...page.items);
         cursor = page.nextCursor;
       } while (cursor !== null && items.length < limit);
-      out.show(items, () => printContexts(out, items, cursor !== null));
+      out.show(items, () => printContexts(out, items));
+      // On stderr, so that what reads the rows, JSON or not, gets nothing but rows.
+      if (cursor !== null) io.stderr('There are more; raise --limit.\n');
     }),
   );
 }
 
-function printContexts(out: Output, contexts: readonly ContextEnvelope[], hasMore: boolean): void {
+function printContexts(out: Output, contexts: readonly ContextEnvelope[]): void {
   if (contexts.length === 0) return out.line('No contexts.');
   out.table(
     ['KEY', 'VERSION', 'KIND', 'SIZE', 'UPDATED', 'BY', 'EXPIRES'],
@@ -219,5 +225,4 @@ function printContexts(out: Output, contexts: readonly ContextEnvelope[], hasMor
       context.expiresAt ?? 'never',
     ]),
   );
-  if (hasMore) out.line('There are more; raise --limit.');
 }

@@ -1,7 +1,7 @@
 /** `syncline keys …` */
 import { InvalidArgumentError, type Command } from 'commander';
 import type { ApiKey, NewApiKey } from '../../client/index.ts';
-import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandRunner } from '../cli-context.ts';
 import { EXIT, UsageError } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
 import { collect, integerOption } from '../read-value.ts';
@@ -24,7 +24,11 @@ export function ofTenant(tenant: string | undefined): { readonly tenant?: string
 
 /** Adds the group. */
 export function addKeys(program: Command, runner: CommandRunner): void {
-  const group = program.command('keys').description('API keys, and keys that encrypt');
+  const group = addGroup(program, {
+    usage: 'keys',
+    summary: 'API keys, and keys that encrypt',
+    example: 'syncline keys list',
+  });
   addCreate(group, runner);
   addList(group, runner);
   addRevoke(group, runner);

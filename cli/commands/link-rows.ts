@@ -1,5 +1,5 @@
 /** Links as the commands print them. */
-import type { Link, QuarantinedItem, LinkStatus } from '../../client/index.ts';
+import type { Link, LinkStatus, QuarantinedItem, Run } from '../../client/index.ts';
 import { prettyJson, safeText, type Output, type Painted } from '../output.ts';
 
 const STATE_COLORS = { active: 'green', paused: 'dim', parked: 'yellow', failed: 'red' } as const;
@@ -29,13 +29,16 @@ export function printLinks(out: Output, links: readonly Link[]): void {
   );
 }
 
-/** One link with its status and what it set aside. */
-export function printLink(
-  out: Output,
-  link: Link,
-  status: LinkStatus,
-  quarantined: readonly QuarantinedItem[],
-): void {
+/** A link with its status, what it set aside, and its newest run. */
+export type WholeLink = Link & {
+  readonly status: LinkStatus;
+  readonly quarantined: readonly QuarantinedItem[];
+  readonly newestRun: Run | null;
+};
+
+/** One link, how it is doing, and why when it is not doing well. */
+export function printLink(out: Output, link: WholeLink): void {
+  const { status, quarantined, newestRun } = link;
   out.line(
     `${out.paint('bold', link.name)}  ${out.paint(STATE_COLORS[link.state], link.state)}  ${link.id}`,
   );
@@ -70,6 +73,10 @@ export function printLink(
   }
   if (status.clockSkew) {
     out.line(out.paint('yellow', `clock       off by ${status.skewMs} ms: times may mislead`));
+  }
+  if (link.state === 'failed' && newestRun?.error) {
+    const { code, detail } = newestRun.error;
+    out.line(out.paint('red', `failed: ${code}: ${safeText(detail)}`));
   }
   if (status.guard) printGuard(out, status.guard);
   for (const item of quarantined.slice(0, MAX_SHOWN)) {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { JsonObject, Link, NewLink } from '../../client/index.ts';
-import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandContext, type CommandRunner } from '../cli-context.ts';
 import { UsageError } from '../exit-code.ts';
 import { collect, collectSetting, integerOption, jsonObjectOption } from '../read-value.ts';
 import {
@@ -30,7 +30,11 @@ const DEFAULT_PREFIX = 'memory/';
 
 /** Adds the group. */
 export function addLink(program: Command, runner: CommandRunner): void {
-  const group = program.command('link').description('connections with outside systems');
+  const group = addGroup(program, {
+    usage: 'link',
+    summary: 'connections with outside systems',
+    example: 'syncline link list',
+  });
   addAdd(group, runner);
   addList(group, runner);
   addShow(group, runner);
@@ -255,12 +259,13 @@ function addShow(group: Command, runner: CommandRunner): void {
         return;
       }
       const link = await client.links.get(name);
-      const [status, quarantined] = await Promise.all([
+      const [status, quarantined, { items: runs }] = await Promise.all([
         client.links.status(link.id),
         client.links.quarantined(link.id),
+        client.runs.list(link.id, { limit: 1 }),
       ]);
-      const whole = { ...link, status, quarantined };
-      out.show(whole, () => printLink(out, link, status, quarantined));
+      const whole = { ...link, status, quarantined, newestRun: runs[0] ?? null };
+      out.show(whole, () => printLink(out, whole));
     }),
   );
 }

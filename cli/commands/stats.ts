@@ -30,7 +30,7 @@ function print(out: Output, stats: Analytics): void {
   const done = Object.entries(stats.operations).filter(([, count]) => count > 0);
   if (done.length > 0) out.line(`By change: ${done.map((each) => each.join(' ')).join(', ')}`);
   const { enabled, hitRatio } = stats.cache;
-  out.line(enabled ? `Cache: ${Math.round(hitRatio * 100)} % hits` : 'Cache: there is none yet');
+  out.line(enabled ? `Cache: ${Math.round(hitRatio * 100)} % hits` : 'Cache: off');
   if (stats.topKeys.length > 0) {
     out.line();
     out.table(

@@ -1,7 +1,7 @@
 /** `syncline sync …`: runs, plans and undo. */
 import type { Command } from 'commander';
 import type { Run, RunOp } from '../../client/index.ts';
-import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandContext, type CommandRunner } from '../cli-context.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
 import { integerOption } from '../read-value.ts';
@@ -12,7 +12,11 @@ import { addWait } from './sync-wait.ts';
 
 /** Adds the group. */
 export function addSync(program: Command, runner: CommandRunner): void {
-  const group = program.command('sync').description('runs of a link');
+  const group = addGroup(program, {
+    usage: 'sync',
+    summary: 'runs of a link',
+    example: 'syncline sync run project --wait',
+  });
   addRun(group, runner);
   addAudit(group, runner);
   addPlan(group, runner);
@@ -204,7 +208,7 @@ function addRuns(group: Command, runner: CommandRunner): void {
 
 function printRuns(out: Output, runs: readonly Run[]): void {
   out.table(
-    ['RUN', 'STATUS', 'STARTED', 'WHY', 'PLANNED', 'APPLIED', 'CONFLICTS', 'QUARANTINED'],
+    ['RUN', 'STATUS', 'STARTED', 'WHY', 'PLANNED', 'APPLIED', 'CONFLICTS', 'QUARANTINED', 'ERROR'],
     runs.map((run) => [
       run.id,
       statusCell(run.status),
@@ -214,8 +218,11 @@ function printRuns(out: Output, runs: readonly Run[]): void {
       run.counters.applied,
       run.counters.conflicts,
       run.counters.quarantined,
+      run.error?.code ?? run.guard?.code,
     ]),
   );
+  const [newest] = runs;
+  if (newest?.error) out.line(`The newest: ${runSummary(out, newest)}`);
 }
 
 function addShow(group: Command, runner: CommandRunner): void {

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { ContextClient, Tenant } from '../../client/index.ts';
-import { addCommand, type CommandRunner } from '../cli-context.ts';
+import { addCommand, addGroup, type CommandRunner } from '../cli-context.ts';
 import { EXIT, UsageError } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
 import { integerOption } from '../read-value.ts';
@@ -12,7 +12,11 @@ const PAUSE_MS = 2_000;
 
 /** Adds the group. */
 export function addTenants(program: Command, runner: CommandRunner): void {
-  const group = program.command('tenants').description('tenants (needs a key with the scope root)');
+  const group = addGroup(program, {
+    usage: 'tenants',
+    summary: 'tenants (needs a key with the scope root)',
+    example: 'syncline tenants list',
+  });
   addCreate(group, runner);
   addList(group, runner);
   addRemove(group, runner);

@@ -30,12 +30,14 @@ import {
   type FakeMischief,
 } from './fake-faults.ts';
 import { createFakeListing, type FakeListing } from './fake-listing.ts';
-import { createFakeStore, type FakeIds } from './fake-store.ts';
+import { createFakeStore, type FakeIds, type FakeVersions } from './fake-store.ts';
 
 export interface FakeRemoteOptions {
   readonly grade: Grade;
   /** What ids are; `name` unless told. */
   readonly ids?: FakeIds;
+  /** What versions are; hashes for grade C, counted otherwise, unless told. */
+  readonly versions?: FakeVersions;
   /** Kinds it holds; both unless told. */
   readonly kinds?: readonly ItemKind[];
   /** Entries per page; 1,000 unless told. */
@@ -101,8 +103,9 @@ export interface FakeRemote {
 /** A remote with nothing in it. */
 export function createFakeRemote(options: FakeRemoteOptions): FakeRemote {
   const { grade, ids = 'name', pageSize = 1000 } = options;
+  const { versions = grade === 'C' ? 'hashed' : 'counted' } = options;
   const capabilities = capabilitiesOf(options);
-  const store = createFakeStore(grade, ids);
+  const store = createFakeStore(ids, versions);
   const listing = createFakeListing({ store, grade, pageSize });
   const script = createFaultScript();
   const hooks: FakeHooks = {};

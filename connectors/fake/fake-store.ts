@@ -6,13 +6,16 @@ import { hashText } from '../../domain/hash.ts';
 import type { RemoteId } from '../../domain/ids.ts';
 import { asRemoteId, itemName, type ItemKind } from '../../domain/item.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import type { Grade, RemoteEntry, RemoteFault, RemoteItem } from '../connector.ts';
+import type { RemoteEntry, RemoteFault, RemoteItem } from '../connector.ts';
 
 /**
  * What an item's id is. `name`: its name, a rename moves it. `assigned`: the remote's own, kept
  * through renames. `flaky`: the remote's own, another one after each write.
  */
 export type FakeIds = 'name' | 'assigned' | 'flaky';
+
+/** What a version is: a count of writes, or a hash, so that an item put back has its old one again. */
+export type FakeVersions = 'counted' | 'hashed';
 
 export interface FakeStore {
   readonly items: ReadonlyMap<RemoteId, RemoteItem | RemoteFault>;
@@ -31,7 +34,7 @@ export interface FakeStore {
 }
 
 /** An empty store. */
-export function createFakeStore(grade: Grade, ids: FakeIds): FakeStore {
+export function createFakeStore(ids: FakeIds, versions: FakeVersions): FakeStore {
   const items = new Map<RemoteId, RemoteItem | RemoteFault>();
   const names = new Map<string, RemoteId>();
   /** Id changed by revision n, at index n - 1. */
@@ -66,7 +69,8 @@ export function createFakeStore(grade: Grade, ids: FakeIds): FakeStore {
       if (id !== null && !isKept) forget(id);
       else if (oldName !== null && oldName !== name) names.delete(oldName);
       feed.push(remoteId);
-      const version = grade === 'C' ? hashText(JSON.stringify(value)) : `r${feed.length}`;
+      const isHashed = versions === 'hashed';
+      const version = isHashed ? hashText(JSON.stringify(value)) : `r${feed.length}`;
       const item: RemoteItem = { status: 'present', remoteId, kind, version, value };
       items.set(remoteId, item);
       names.set(name, remoteId);

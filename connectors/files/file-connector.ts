@@ -81,7 +81,8 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
     return layout.isDocument(place, path) ? { place, path } : null;
   }
 
-  async function observe({ since, signal }: ObserveRequest): Promise<ObservePage> {
+  async function observe(request: ObserveRequest): Promise<ObservePage> {
+    const { since, signal } = request;
     await ready();
     const reading = await memories.read(since === null ? null : trailOf(since));
     if (reading.unknown) throw new AppError(reading.unknown.code, reading.unknown.detail);
@@ -90,7 +91,7 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
     const { entries, marks } = findings;
     const hash = hashJson([MAPPING_VERSION, deps.mapping, marks.map((mark) => [...mark])]);
     const cursor = cursorOf(hash, reading.trail);
-    const isUnchanged = since === cursor;
+    const isUnchanged = since === cursor && !request.isDoubted;
     return {
       mode: isUnchanged ? 'unchanged' : 'scan',
       entries: isUnchanged ? [] : entries,

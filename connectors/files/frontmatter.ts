@@ -1,10 +1,11 @@
 /**
  * A document as frontmatter and text, both ways. Reading what was rendered gives the same document;
- * frontmatter that did not change keeps its bytes, and where it did, comments and order are kept.
+ * what a change is not about keeps its bytes.
  */
 import { parseDocument, stringify, type Document } from 'yaml';
 import { AppError, messageOf } from '../../domain/errors.ts';
 import { canonicalJson, isJson, isJsonObject, type JsonObject } from '../../domain/json.ts';
+import { spliceFrontmatter, type SplicedYaml } from './splice-frontmatter.ts';
 
 export interface FrontmatterDocument {
   readonly frontmatter: JsonObject;
@@ -38,7 +39,13 @@ export function parseFrontmatter(source: string): FrontmatterDocument {
  * @throws AppError ITEM_INVALID when it would not read back as the same document
  */
 export function renderFrontmatter(wanted: FrontmatterDocument, previous: string | null): string {
-  const candidates = [() => changedOnly(wanted, previous), () => freshText(wanted)];
+  const candidates = [
+    () => changedOnly(wanted, previous, inPlace),
+    () => changedOnly(wanted, previous, writtenAnew),
+    () => freshText(wanted, true),
+    // A text of blanks and line breaks does not survive as a block (yaml 2.9).
+    () => freshText(wanted, false),
+  ];
   for (const candidate of candidates) {
     const source = attempt(candidate);
     if (source !== null && readsAs(source, wanted)) return source;
@@ -46,30 +53,45 @@ export function renderFrontmatter(wanted: FrontmatterDocument, previous: string 
   throw new AppError('ITEM_INVALID', 'the document cannot be written so that it reads back equal');
 }
 
-function changedOnly(wanted: FrontmatterDocument, previous: string | null): string | null {
+function changedOnly(
+  wanted: FrontmatterDocument,
+  previous: string | null,
+  change: (spliced: SplicedYaml) => string | null,
+): string | null {
   const old = previous === null ? null : partsOf(previous);
   if (!old || old.block === '') return null;
   const document = parsed(old.yaml);
   const before = objectOf(document);
   if (isSame(before, wanted.frontmatter)) return old.block + wanted.text;
   const eol = old.block.includes('\r\n') ? '\r\n' : '\n';
+  const block = change({ yaml: old.yaml, document, before, wanted: wanted.frontmatter, eol });
+  return block === null ? null : block + wanted.text;
+}
+
+function inPlace(spliced: SplicedYaml): string | null {
+  const yaml = spliceFrontmatter(spliced);
+  return yaml === null ? null : `---${spliced.eol}${yaml}---${spliced.eol}`;
+}
+
+/** Comments and order are kept, spacing and quotes are not. */
+function writtenAnew({ document, before, wanted, eol }: SplicedYaml): string {
   for (const name of Object.keys(before)) {
-    if (!Object.hasOwn(wanted.frontmatter, name)) document.delete(name);
+    if (!Object.hasOwn(wanted, name)) document.delete(name);
   }
-  for (const [name, value] of Object.entries(wanted.frontmatter)) {
+  for (const [name, value] of Object.entries(wanted)) {
     const isKept =
       Object.hasOwn(before, name) && canonicalJson(before[name]!) === canonicalJson(value);
     if (!isKept) document.set(name, value);
   }
-  return blockOf(document.toString({ lineWidth: 0 }), eol) + wanted.text;
+  return blockOf(document.toString({ lineWidth: 0 }), eol);
 }
 
-function freshText({ frontmatter, text }: FrontmatterDocument): string {
+function freshText({ frontmatter, text }: FrontmatterDocument, blockQuote: boolean): string {
   if (Object.keys(frontmatter).length === 0) {
     // Text that itself looks like frontmatter needs an empty one before it.
     return FENCED.test(text) ? `---\n---\n${text}` : text;
   }
-  return blockOf(stringify(frontmatter, { lineWidth: 0 }), '\n') + text;
+  return blockOf(stringify(frontmatter, { lineWidth: 0, blockQuote }), '\n') + text;
 }
 
 function blockOf(yaml: string, eol: string): string {

@@ -79,7 +79,6 @@ function additionOf(theirs: Memory, base: MemoryFile, current: MemoryFile): read
       remoteId: asRemoteId(theirs.name),
       value,
       expectedVersion: entry?.version ?? null,
-      expectedValue: null,
     },
   ];
 }

@@ -166,7 +166,7 @@ function createConnector(opened: Opened): Connector {
 
 async function observe(server: MemoryServer, request: ObserveRequest): Promise<ObservePage> {
   const { entries, cursor } = await server.readGraph(request.signal);
-  const isUnchanged = request.since === cursor;
+  const isUnchanged = request.since === cursor && !request.isDoubted;
   return {
     mode: isUnchanged ? 'unchanged' : 'scan',
     entries: isUnchanged ? [] : [...entries.values()],

@@ -8,7 +8,8 @@ import { queueConnection, queuePrefix } from '../redis.ts';
 import type { Services } from '../services.ts';
 import { problem, span, type Problem } from './problem.ts';
 
-type QueueDeps = Pick<Services, 'redisUrl' | 'config'>;
+/** What a look into a queue needs. */
+export type QueueDeps = Pick<Services, 'redisUrl' | 'config'>;
 
 /** The relay looks each second; a message that waits longer than this has nobody. */
 const UNTAKEN_MS = 10_000;
@@ -17,7 +18,7 @@ const UNSENT_MS = 60_000;
 
 /** Schedulers and workers of the maintenance queue; asked only when Redis answers. */
 export async function checkQueues(services: QueueDeps): Promise<readonly Problem[]> {
-  return withQueue(services, async (queue) => {
+  return withQueue(services, MAINTENANCE_QUEUE, async (queue) => {
     const [schedulers, workers] = await Promise.all([
       queue.getJobSchedulers(),
       queue.getWorkersCount(),
@@ -42,7 +43,7 @@ function jobsMissing(services: QueueDeps, missing: readonly JobName[]): Problem 
       repair: {
         name: 'jobs',
         act: async () => {
-          await withQueue(services, (queue) => scheduleJobs(queue, missing));
+          await withQueue(services, MAINTENANCE_QUEUE, (queue) => scheduleJobs(queue, missing));
           return `Scheduled ${missing.join(', ')} again.`;
         },
       },
@@ -59,11 +60,16 @@ function noJobWorker(): Problem {
   });
 }
 
-async function withQueue<T>(services: QueueDeps, work: (queue: Queue) => Promise<T>): Promise<T> {
+/** Does something with a queue of this installation, on a connection of its own. */
+export async function withQueue<T>(
+  services: QueueDeps,
+  name: string,
+  work: (queue: Queue) => Promise<T>,
+): Promise<T> {
   const { redisUrl, config } = services;
   // An examination must end: nothing waits for a Redis that comes back.
   const { connection, close } = queueConnection(redisUrl, { maxRetriesPerRequest: 1 });
-  const queue = new Queue(MAINTENANCE_QUEUE, { connection, prefix: queuePrefix(config) });
+  const queue = new Queue(name, { connection, prefix: queuePrefix(config) });
   queue.on('error', () => undefined);
   try {
     return await work(queue);

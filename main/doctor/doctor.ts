@@ -8,6 +8,7 @@ import type { Clock } from '../../domain/clock.ts';
 import type { Caller } from '../../domain/context.ts';
 import { messageOf } from '../../domain/errors.ts';
 import type { Services } from '../services.ts';
+import { checkBackups } from './check-backups.ts';
 import { checkDisk } from './check-disk.ts';
 import { MAX_LINKS, checkLinks, checkQuarantine } from './check-links.ts';
 import { checkPulse, checkWorkers } from './check-pulse.ts';
@@ -60,6 +61,7 @@ async function examine(deps: DoctorDeps, caller: Caller): Promise<Examination> {
   const seen: Pick<DoctorReport, 'links' | 'outbox'>[] = [];
   const parts = await Promise.all([
     part('the disk', () => checkDisk(deps.config.home)),
+    part('the backups', () => checkBackups(deps, { isRedisUp })),
     isTemporalUp ? part('the pulse', () => checkPulse(deps)) : [],
     isTemporalUp ? part('the sync workers', () => checkWorkers(deps)) : [],
     isRedisUp ? part('the queues', () => checkQueues(deps)) : [],

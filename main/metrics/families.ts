@@ -43,7 +43,55 @@ export function createFamilies(registry: Registry) {
     ),
     cacheHitRatio: gauge(
       'context_cache_hit_ratio',
-      'Share of reads answered by a cache. There is no cache yet, so it is 0.',
+      'Share of the reads that asked this process’ cache which it answered; 0 before the first.',
+    ),
+    cacheHits: counter('syncline_cache_hits_total', 'Reads a layer of the cache answered.', [
+      'layer',
+      'freshness',
+    ]),
+    cacheMisses: counter('syncline_cache_misses_total', 'Reads no layer could answer.'),
+    cacheLoads: counter('syncline_cache_loads_total', 'Reads of the source, by outcome.', [
+      'outcome',
+    ]),
+    cacheLoadSeconds: histogram(
+      'syncline_cache_load_seconds',
+      'Seconds a read of the source took.',
+      {
+        labels: [],
+        buckets: ANSWER_BUCKETS,
+      },
+    ),
+    cacheCoalesced: counter(
+      'syncline_cache_coalesced_total',
+      'Reads that waited for the same read of another caller.',
+    ),
+    cacheStale: counter(
+      'syncline_cache_stale_served_total',
+      'Answers past their life, given under the rules for that.',
+      ['reason'],
+    ),
+    cacheRefused: counter(
+      'syncline_cache_refused_fills_total',
+      'Values not kept because they might be old: changed while they were read.',
+      ['layer'],
+    ),
+    cacheInvalidations: counter('syncline_cache_invalidations_total', 'What was invalidated.', [
+      'kind',
+    ]),
+    cacheBus: counter(
+      'syncline_cache_bus_total',
+      'Announcements of changes: sent, not sent, heard, and changes nobody had announced (found in the feed).',
+      ['event'],
+    ),
+    cacheBreaker: gauge('syncline_cache_breaker_open', '1 while a layer is skipped, else 0.', [
+      'layer',
+    ]),
+    cacheEntries: gauge('syncline_cache_entries', 'Entries in a layer of this process.', ['layer']),
+    cacheBytes: gauge('syncline_cache_bytes', 'Bytes they take.', ['layer']),
+    cacheEvictions: counter(
+      'syncline_cache_evictions_total',
+      'Entries that had to make room for others.',
+      ['layer'],
     ),
     storageSize: gauge('context_storage_size', 'Bytes on disk, by kind.', ['kind']),
     requests: counter('http_requests_total', 'Answers, by route, method and status.', [

@@ -30,7 +30,8 @@ That port asks for no key. It listens on the loopback address unless \`metrics.h
   went away before an answer began counts as status 499.
 - \`operation\` is what the call does (\`store\`, \`get\`, \`list\`, \`search\`, \`batch\` …; one batch is one
   operation); \`outcome\` is \`ok\`, \`not_found\`, \`conflict\`, \`refused\` (other 4xx) or \`error\` (5xx).
-- \`context_cache_hit_ratio\` is 0: there is no cache yet, so no read is answered by one.
+- \`context_cache_hit_ratio\` is of reads of current versions by key, since the process began; over
+  a time of your choice divide \`syncline_cache_hits_total\` by itself and \`syncline_cache_misses_total\`.
 - \`context_storage_size\` asks Postgres' catalogue, at most every 30 s; it reads no row.
 - What cannot be read when it is scraped (Redis is out, say) is missing, and
   \`syncline_collect_failures_total\` counts it. The scrape itself succeeds.

@@ -23,7 +23,7 @@ SET LOCAL lock_timeout = 0; SET LOCAL row_security = off; SET LOCAL search_path 
 const SEES_ALL = `
 SELECT rolsuper OR rolbypassrls AS "seesAll", rolname AS name FROM pg_roles WHERE rolname = current_user`;
 
-/** Connects. @throws AppError UNAVAILABLE, FORBIDDEN (the user may not see every tenant's rows) */
+/** Connects. @throws AppError UNAVAILABLE, FORBIDDEN (the user may not see every tenant's rows); its queries FORBIDDEN, too */
 export async function connectAsAdmin(url: string): Promise<AdminConnection> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
   // A connection that breaks fails the statement under way; nobody else must hear of it.
@@ -46,6 +46,18 @@ export async function connectAsAdmin(url: string): Promise<AdminConnection> {
   );
 }
 
+/** SQLSTATE insufficient_privilege. */
+const NOT_PERMITTED = '42501';
+
+function translate(error: unknown): unknown {
+  if (!(error instanceof pg.DatabaseError) || error.code !== NOT_PERMITTED) return error;
+  return new AppError(
+    'FORBIDDEN',
+    `the database user may not do this (${error.message}); a backup needs to read every table (\`GRANT pg_read_all_data TO …\`), a restore to own the database`,
+    { cause: error },
+  );
+}
+
 function connectionOf(client: pg.Client): AdminConnection {
   return {
     begin: async (mode = '') => {
@@ -53,8 +65,11 @@ function connectionOf(client: pg.Client): AdminConnection {
     },
     query: async <Row extends object>(sql: string, values?: readonly unknown[]) => {
       // Several statements in one text answer a list.
-      const answer = (await client.query<Row>(sql, values as unknown[] | undefined)) as
-        pg.QueryResult<Row> | pg.QueryResult<Row>[];
+      const answer = (await client
+        .query<Row>(sql, values as unknown[] | undefined)
+        .catch((error: unknown) => {
+          throw translate(error);
+        })) as pg.QueryResult<Row> | pg.QueryResult<Row>[];
       return Array.isArray(answer) ? (answer.at(-1)?.rows ?? []) : answer.rows;
     },
     close: async () => {

@@ -54,6 +54,8 @@ export interface RestoreResult {
   readonly tables: Readonly<Record<string, number>>;
   /** Steps the schema took after the backup's own. */
   readonly migrated: readonly string[];
+  /** Fingerprints of the master keys without which its encrypted contexts do not open. */
+  readonly masterKeys: readonly string[];
 }
 
 /**
@@ -130,8 +132,12 @@ async function replaceStore(
     rows: totalOf(manifest),
     tables: Object.fromEntries(manifest.tables.map(({ name, rows }) => [name, rows])),
     migrated: later.map((step) => step.name),
+    masterKeys: (await tx.query<{ id: string }>(SELECT_MASTERS)).map(({ id }) => id),
   };
 }
+
+const SELECT_MASTERS = `
+SELECT DISTINCT master_id AS id FROM context_system.encryption_keys ORDER BY 1`;
 
 const CREATE_MIGRATIONS = `
 CREATE TABLE IF NOT EXISTS ${MIGRATIONS_TABLE} (

@@ -86,7 +86,7 @@ export function createBodies({ keyring, isDefault, compressAbove }: BodiesDeps):
     },
 
     async finish(tx, draft, { tenant, key, encrypt }) {
-      if (!encrypt) return plainBody(draft.text, draft);
+      if (!encrypt) return { ...plainBody(draft.text, draft), text: draft.text };
       const ring = required(keyring);
       const { data, id } = await ring.current(tx, tenant);
       const hash = sealedHash(id.key, { tenant, key, text: draft.text });

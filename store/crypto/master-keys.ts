@@ -11,6 +11,8 @@ export interface MasterKey {
 export interface MasterKeys {
   /** Wraps what is wrapped from now on. */
   readonly current: MasterKey;
+  /** Whether a key of this fingerprint is configured. */
+  has(id: string): boolean;
   /** @throws AppError ENCRYPTION_NOT_CONFIGURED when no key of this fingerprint is configured */
   find(id: string): MasterKey;
 }
@@ -42,6 +44,7 @@ export function masterKeysOf(given: {
   const byId = new Map([...old, current!].map((master) => [master.id, master]));
   return {
     current: current!,
+    has: (id) => byId.has(id),
     find(id) {
       const master = byId.get(id);
       if (master) return master;

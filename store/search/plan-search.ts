@@ -31,8 +31,12 @@ export interface SearchPlan {
   readonly terms: readonly Term[];
   /** `tsquery` text of the contexts to rank; null: the query has no words to search for. */
   readonly wanted: string | null;
-  /** `newest`: too many contexts have the words; only the latest of them are ranked. */
-  readonly from: 'index' | 'newest';
+  /**
+   * `facets`: so few contexts pass the filter that all of them are read, and tried for the words;
+   * should they turn out to be many, `index` finds the same. `newest`: too many contexts have the
+   * words; only the latest of them are ranked.
+   */
+  readonly from: 'index' | 'facets' | 'newest';
   /** Whether every context with at least one of the words is ranked. */
   readonly isWhole: boolean;
 }
@@ -54,7 +58,11 @@ export function planSearch(
   const contexts = statistics.contexts * shareOf(facets, statistics);
   const any = terms.map(({ term }) => quote(term)).join(' | ');
   const expected = contexts * (1 - terms.reduce((none, { share }) => none * (1 - share), 1));
-  if (expected <= EXPECTED) return { terms, wanted: any, from: 'index', isWhole: true };
+  if (expected <= EXPECTED) {
+    const entries = statistics.contexts * terms.reduce((sum, { share }) => sum + share, 0);
+    const isFewer = contexts <= EXPECTED && contexts < entries;
+    return { terms, wanted: any, from: isFewer ? 'facets' : 'index', isWhole: true };
+  }
   const { wanted, expected: few } = bestPatterns(terms, contexts, statistics.contexts);
   if (few > 2 * MAX_RANKED) return { terms, wanted, from: 'newest', isWhole: false };
   return { terms, wanted, from: 'index', isWhole: false };

@@ -3,7 +3,7 @@
  * for where a word stands: `ts_rank_cd` of a single word is the sum of the weights of its places, that
  * is, how often it comes up.
  */
-import { MAX_RANKED } from './plan-search.ts';
+import { MAX_RANKED, type SearchPlan } from './plan-search.ts';
 
 /** What a word counts by its place: D a member's name, C text, B a tag, A the key; at most 1. */
 const PLACES = `'{0.15, 0.5, 1, 1}'`;
@@ -20,6 +20,10 @@ const NEWEST_RANKED = 500;
 const FROM_INDEX = `
 SELECT key, words FROM search_candidates($1::tsquery, $2::text[], $3, $4, ${MAX_RANKED + 1})`;
 
+// Where a filter leaves few, reading those costs less than finding common words in the whole index.
+const FROM_FACETS = `
+SELECT key, words FROM search_candidates(NULL, $2::text[], $3, $4, ${MAX_RANKED + 1})`;
+
 const FROM_NEWEST = `
 SELECT key, words FROM (
   SELECT key, words, facets FROM context_search
@@ -28,26 +32,33 @@ SELECT key, words FROM (
   ORDER BY updated_at DESC, key DESC LIMIT ${NEWEST}) newest
 WHERE words @@ $1::tsquery AND facets @> $2::text[] LIMIT ${NEWEST_RANKED}`;
 
+const FROM: Readonly<Record<SearchPlan['from'], string>> = {
+  index: FROM_INDEX,
+  facets: FROM_FACETS,
+  newest: FROM_NEWEST,
+};
+
 /**
- * One page of a ranking: total, and keys with scores.
+ * One page of a ranking: total, how many contexts were looked at for it, and keys with scores.
  * Parameters: 1 tsquery, 2 facets, 3 prefix, 4 now, 5 mean words, 6 and 7 score and key to go on
  * after (or null), 8 limit, 9 offset, then each term (as tsquery) and its weight.
  */
-export function rankStatement(terms: number, from: 'index' | 'newest'): string {
+export function rankStatement(terms: number, from: SearchPlan['from']): string {
   const score = Array.from({ length: terms }, (_, nth) => {
     const [term, weight] = [10 + 2 * nth, 11 + 2 * nth];
     return `$${weight}::float8 * (1 - k / (ts_rank_cd(${PLACES}, words, $${term}::tsquery) + k))`;
   }).join(' + ');
   return `
-WITH candidates AS (${from === 'index' ? FROM_INDEX : FROM_NEWEST}), scored AS MATERIALIZED (
+WITH candidates AS MATERIALIZED (${FROM[from]}), scored AS MATERIALIZED (
   SELECT key, ${K1 + 1} * (${score}) AS score
-  FROM (SELECT key, words, ${TEXT * K1} * (${1 - B} + ${B} * length(words) / $5::float8) AS k FROM candidates OFFSET 0) c
+  FROM (SELECT key, words, ${TEXT * K1} * (${1 - B} + ${B} * length(words) / $5::float8) AS k FROM candidates
+    WHERE words @@ $1::tsquery OFFSET 0) c
 ), page AS (
   SELECT key, score FROM scored
   WHERE $6::float8 IS NULL OR score < $6 OR (score = $6 AND key COLLATE "C" > $7)
   ORDER BY score DESC, key COLLATE "C" LIMIT $8 OFFSET $9
 )
-SELECT (SELECT count(*)::int FROM scored) AS total,
+SELECT (SELECT count(*)::int FROM scored) AS total, (SELECT count(*)::int FROM candidates) AS looked,
   (SELECT coalesce(json_agg(page ORDER BY score DESC, key COLLATE "C"), '[]') FROM page) AS hits`;
 }
 

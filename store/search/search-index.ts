@@ -6,15 +6,12 @@
 import type { Hash } from '../../domain/hash.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import { storedBodies, type Body } from '../blobs.ts';
-import type { Database, Transaction } from '../database.ts';
+import type { Database } from '../database.ts';
 import { CONTEXT_COLUMNS, type ContextRow } from '../write-versions.ts';
-import {
-  partsOf,
-  rowsOf,
-  saveRows,
-  type IndexedContext,
-  type SearchRow,
-} from './index-contexts.ts';
+import { drainPart, type Drained } from './drain-pending.ts';
+import { partsOf, rowsOf, saveUnchanged, type IndexedContext } from './index-contexts.ts';
+
+export type { Drained };
 
 export interface IndexedCount {
   /** Contexts that were added. */
@@ -27,6 +24,10 @@ export interface SearchIndex {
   tenants(): Promise<readonly TenantId[]>;
   /** Mends the index of one tenant, `batch` contexts at a time, until nothing is amiss. */
   mend(tenant: TenantId, batch?: number): Promise<IndexedCount>;
+  /** Tenants of whom a large sync wrote what search does not know yet. */
+  pending(): Promise<readonly TenantId[]>;
+  /** Indexes a part of it. Null: somebody else was at it for `waitMs`. @throws AppError UNAVAILABLE */
+  drain(tenant: TenantId, waitMs: number): Promise<Drained | null>;
 }
 
 const BATCH = 500;
@@ -37,13 +38,6 @@ WHERE tenant_id = current_setting('app.tenant') AND NOT deleted AND key > $1 COL
   AND NOT EXISTS (SELECT 1 FROM context_search s
     WHERE s.tenant_id = c.tenant_id AND s.key = c.key AND s.version = c.version)
 ORDER BY key LIMIT $2`;
-
-// What was written meanwhile, or is being written, is left to its writer.
-const LOCK_UNCHANGED = `
-SELECT c.key FROM unnest($1::text[], $2::int[]) AS w (key, version)
-CROSS JOIN LATERAL (SELECT key FROM contexts
-  WHERE tenant_id = current_setting('app.tenant') AND key = w.key AND version = w.version
-    AND NOT deleted FOR UPDATE SKIP LOCKED) c`;
 
 // A key that is stored anew at this moment has another version by the time its row is reached.
 const DROP_UNUSED = `
@@ -68,11 +62,7 @@ export function createSearchIndex(database: Database): SearchIndex {
   /** Reads in one transaction and writes in another, which holds the contexts while it does. */
   async function indexPart(tenant: TenantId, part: readonly IndexedContext[]): Promise<number> {
     const rows = await database.withTenant(tenant, (tx) => rowsOf(tx, part));
-    return database.withTenant(tenant, async (tx) => {
-      const unchanged = await lockUnchanged(tx, rows);
-      await saveRows(tx, unchanged);
-      return unchanged.length;
-    });
+    return database.withTenant(tenant, async (tx) => (await saveUnchanged(tx, rows)).size);
   }
 
   return {
@@ -99,6 +89,15 @@ export function createSearchIndex(database: Database): SearchIndex {
       }
       return { indexed, dropped };
     },
+    async pending() {
+      const rows = await database.withSystem((tx) =>
+        tx.query<{ id: TenantId }>(
+          'SELECT DISTINCT tenant_id AS id FROM search_pending ORDER BY 1',
+        ),
+      );
+      return rows.map(({ id }) => id);
+    },
+    drain: (tenant, waitMs) => drainPart(database, tenant, waitMs),
   };
 }
 
@@ -108,11 +107,4 @@ function indexedOf(row: ContextRow, bodies: ReadonlyMap<Hash, Body>): IndexedCon
   const hash = row.hash as Hash;
   const lost = { hash, codec: 'none', size: 0, bytes: null } as const;
   return { key, version, body: bodies.get(hash) ?? lost, facts: row, updatedAt };
-}
-
-async function lockUnchanged(tx: Transaction, rows: readonly SearchRow[]): Promise<SearchRow[]> {
-  const given = [rows.map(({ key }) => key), rows.map(({ version }) => version)];
-  const locked = await tx.query<{ key: string }>(LOCK_UNCHANGED, given);
-  const isLocked = new Set(locked.map(({ key }) => key));
-  return rows.filter(({ key }) => isLocked.has(key));
 }

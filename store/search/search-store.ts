@@ -1,17 +1,21 @@
 /**
- * Full-text search of one tenant's contexts. What was written is found at once; what is deleted or
- * over is never found. An empty query lists the newest first.
+ * Full-text search of one tenant's contexts. What was written is found at once, but for what a large
+ * sync has just written: of that, the answer tells how much is missing. What is deleted or over is
+ * never found. An empty query lists the newest first.
  */
 import type { Clock } from '../../domain/clock.ts';
 import type { Caller, ContextEnvelope } from '../../domain/context.ts';
 import { AppError } from '../../domain/errors.ts';
-import type { ContextKey } from '../../domain/ids.ts';
+import type { ContextKey, TenantId } from '../../domain/ids.ts';
 import { selectContexts } from '../context-reads.ts';
 import { envelopeOf, isLive } from '../context-rows.ts';
-import type { Database, Transaction } from '../database.ts';
+import { asLast, type Database, type OpenTransaction, type Transaction } from '../database.ts';
+import type { Statement } from '../send-together.ts';
 import type { ContextRow } from '../write-versions.ts';
+import { MAX_HELPED, type HelpIndex } from './help-index.ts';
 import { highlightsOf } from './highlights.ts';
-import { MAX_RANKED, planSearch, termsOf } from './plan-search.ts';
+import { COUNT_PENDING } from './note-pending.ts';
+import { MAX_RANKED, planSearch, termsOf, type SearchPlan } from './plan-search.ts';
 import { COUNT_ALL, COUNT_FOUND, LIST_FOUND, LIST_NEWEST, rankStatement } from './rank.ts';
 import {
   packSearchCursor,
@@ -59,6 +63,8 @@ export interface SearchAnswer {
   readonly totalIsExact: boolean;
   readonly took: number;
   readonly nextCursor: string | null;
+  /** Contexts a large sync has just written that are not found yet; missing: none. */
+  readonly pending?: number;
 }
 
 export interface SearchStore {
@@ -70,27 +76,82 @@ export interface SearchStoreDeps {
   readonly database: Database;
   readonly clock: Clock;
   readonly statistics: TermStatistics;
+  readonly helpIndex: HelpIndex;
 }
 
-export function createSearchStore({ database, clock, statistics }: SearchStoreDeps): SearchStore {
+/** Times a search helps: the one it waits for may have begun before what it lacks was written. */
+const HELPS = 2;
+
+export function createSearchStore({
+  database,
+  clock,
+  statistics,
+  helpIndex,
+}: SearchStoreDeps): SearchStore {
+  /** Null: it may miss some contexts, few enough to be indexed first. Never a replica. */
+  function look(search: Search, known: SearchStatistics | null, mayMiss: boolean) {
+    return database.withTenant(search.tenant, async (tx): Promise<(Found & Shown) | null> => {
+      const { asked, pendingOf } = askingPending(tx);
+      const found =
+        search.query === ''
+          ? await listNewest(asked, search)
+          : await rank(asked, search, search.after?.statistics ?? known);
+      const pending = await pendingOf();
+      if (!mayMiss && pending > 0 && pending <= MAX_HELPED) return null;
+      return { ...found, pending, results: await hitsOf(tx, search, found) };
+    });
+  }
+
   return {
     async search(caller, query) {
       const beganMs = clock.now();
       requireMode(query.mode);
       const search = searchOf(caller, query, new Date(beganMs));
-      const isListing = query.query.trim() === '';
-      const known = isListing || search.after ? null : await statistics.of(caller.tenant);
-      // Never a replica: what was written is found at once.
-      const page = await database.withTenant(caller.tenant, async (tx) => {
-        const found = isListing
-          ? await listNewest(tx, search)
-          : await rank(tx, search, search.after?.statistics ?? known);
-        return { ...found, results: await hitsOf(tx, search, found) };
-      });
-      const { results, total, totalIsExact, nextCursor } = page;
-      return { results, total, totalIsExact, took: Math.max(0, clock.now() - beganMs), nextCursor };
+      for (let helped = 0; ; helped += 1) {
+        const isRanked = search.query !== '' && !search.after;
+        const known = isRanked ? await statistics.of(caller.tenant) : null;
+        const page = await look(search, known, helped === HELPS);
+        if (page === null) await helpIndex(caller.tenant);
+        else return answerOf(page, Math.max(0, clock.now() - beganMs));
+      }
     },
   };
+}
+
+/** Asks what search does not know yet right before the first statement, in the same message. */
+function askingPending(tx: OpenTransaction) {
+  const sql = COUNT_PENDING;
+  let counted: number | null = null;
+  const ask = async (more: readonly Statement[]): Promise<unknown[]> => {
+    const [[count], rows = []] = (await tx.queryAll([{ sql }, ...more])) as [
+      [{ pending: number }],
+      unknown[]?,
+    ];
+    counted = count.pending;
+    return rows;
+  };
+  const asked: Transaction = {
+    query: async <Row extends object>(sql: string, values?: readonly unknown[]) =>
+      counted === null ? ((await ask([{ sql, values }])) as Row[]) : tx.query<Row>(sql, values),
+  };
+  const pendingOf = async (): Promise<number> => {
+    if (counted === null) await ask([]);
+    return counted ?? 0;
+  };
+  return { asked, pendingOf };
+}
+
+interface Shown {
+  readonly results: readonly SearchHit[];
+  readonly pending: number;
+}
+
+function answerOf(
+  { results, total, totalIsExact, nextCursor, pending }: Found & Shown,
+  took: number,
+): SearchAnswer {
+  const answer = { results, total, totalIsExact, took, nextCursor };
+  return pending === 0 ? answer : { ...answer, pending };
 }
 
 function requireMode(mode: SearchMode): void {
@@ -102,6 +163,7 @@ function requireMode(mode: SearchMode): void {
 }
 
 interface Search extends SearchIdentity {
+  readonly tenant: TenantId;
   readonly at: Date;
   readonly limit: number;
   readonly offset: number;
@@ -118,7 +180,7 @@ function searchOf(caller: Caller, given: SearchQuery, at: Date): Search {
     prefix,
   };
   const after = cursor === undefined ? null : unpackSearchCursor(identity, cursor);
-  return { ...identity, at, limit, offset, after };
+  return { ...identity, tenant: caller.tenant, at, limit, offset, after };
 }
 
 interface Found {
@@ -130,6 +192,12 @@ interface Found {
 
 const NOTHING: Found = { places: [], total: 0, totalIsExact: true, nextCursor: null };
 
+interface RankedRow {
+  readonly total: number;
+  readonly looked: number;
+  readonly hits: readonly { readonly key: string; readonly score: number }[];
+}
+
 async function rank(
   tx: Transaction,
   search: Search,
@@ -139,24 +207,27 @@ async function rank(
   if (search.terms.length === 0) return NOTHING;
   if (known === null) throw new AppError('INVALID_CURSOR', 'this is not a cursor of this search');
   const plan = planSearch(query, facets, known);
-  const [row] = await tx.query<{ total: number; hits: { key: string; score: number }[] }>(
-    rankStatement(plan.terms.length, plan.from),
-    [
-      plan.wanted,
-      facets,
-      prefix,
-      at,
-      known.meanWords,
-      after?.place.value ?? null,
-      after?.place.key ?? null,
-      limit + 1,
-      offset,
-      ...plan.terms.flatMap(({ term, weight }) => [quote(term), weight]),
-    ],
-  );
-  const places = row!.hits.map(({ key, score }) => ({ value: score, key }));
-  const total = Math.min(row!.total, MAX_RANKED);
-  const isExact = plan.isWhole && row!.total <= MAX_RANKED;
+  const values = [
+    plan.wanted,
+    facets,
+    prefix,
+    at,
+    known.meanWords,
+    after?.place.value ?? null,
+    after?.place.key ?? null,
+    limit + 1,
+    offset,
+    ...plan.terms.flatMap(({ term, weight }) => [quote(term), weight]),
+  ];
+  const ask = async (from: SearchPlan['from']): Promise<RankedRow> =>
+    (await tx.query<RankedRow>(rankStatement(plan.terms.length, from), values))[0]!;
+  const first = await ask(plan.from);
+  // More pass the filter than the statistics knew, and not all of them were tried.
+  const isCut = plan.from === 'facets' && first.looked > MAX_RANKED;
+  const row = isCut ? await ask('index') : first;
+  const places = row.hits.map(({ key, score }) => ({ value: score, key }));
+  const total = Math.min(row.total, MAX_RANKED);
+  const isExact = plan.isWhole && row.total <= MAX_RANKED;
   return pageOf(search, places, { total, totalIsExact: isExact, statistics: known });
 }
 
@@ -197,14 +268,14 @@ function pageOf(
 }
 
 /** The contexts themselves. What the index knows and the table does not (any more) is left out. */
-async function hitsOf(tx: Transaction, search: Search, found: Found): Promise<SearchHit[]> {
+async function hitsOf(tx: OpenTransaction, search: Search, found: Found): Promise<SearchHit[]> {
   const keys = found.places.map(({ key }) => key as ContextKey);
   const rows = await selectContexts(tx, keys);
   const live = keys.flatMap((key) => {
     const row = rows.get(key);
     return row && isLive(row, search.at) ? [row] : [];
   });
-  const highlights = await highlightsOf(tx, live, search.terms);
+  const highlights = await highlightsOf(asLast(tx), live, search.terms);
   const isRanked = search.query !== '';
   const scores = new Map(found.places.map(({ key, value }) => [key, isRanked ? value : 0]));
   return live.map((row) =>

@@ -55,7 +55,8 @@ export function valuesByColumn<Columns extends BatchColumns>(
   return Object.keys(columns).map((name) => arrayText(rows.map((row) => row[name] ?? null)));
 }
 
-function arrayText(values: readonly (string | number | boolean | null)[]): string {
+/** An array as Postgres reads it. */
+export function arrayText(values: readonly (string | number | boolean | null)[]): string {
   let text = '';
   for (const value of values) {
     if (text !== '') text += ',';

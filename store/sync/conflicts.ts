@@ -5,6 +5,7 @@
 import type { Hash } from '../../domain/hash.ts';
 import type { ConflictId, ContextKey, LinkId } from '../../domain/ids.ts';
 import type { ConflictFallback, ConflictReason } from '../../domain/link.ts';
+import { storableJson } from '../../domain/storable.ts';
 import type { Body } from '../blobs.ts';
 import type { Transaction } from '../database.ts';
 import type { DirtyItem } from './plan.ts';
@@ -52,7 +53,7 @@ export async function openConflicts(
 ): Promise<void> {
   if (conflicts.length === 0) return;
   const rows = conflicts.map(conflictRecord);
-  await tx.query(OPEN_CONFLICTS, [linkId, JSON.stringify(rows), rows.map((row) => row.id)]);
+  await tx.query(OPEN_CONFLICTS, [linkId, storableJson(rows), rows.map((row) => row.id)]);
   await tx.query(
     `UPDATE sync_items SET state = 'conflict', dirty = false, dirty_since = NULL, retry_at = NULL
      WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND key = ANY($2)`,

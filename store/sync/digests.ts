@@ -8,7 +8,7 @@ import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { AuditProof, ItemState } from '../../domain/link.ts';
 import type { Database } from '../database.ts';
 import { LAPSED, MISSED_ONCE_MORE } from './observe.ts';
-import { withFence, type PassRef } from './pass.ts';
+import { withFence, withFencedLink, type PassRef } from './pass.ts';
 
 /** Columns `bucket` and `mark` of rows with a `name` and a `hash`; the same as activities/bucket-digest.ts. */
 const marked = (rows: string): string => `
@@ -154,7 +154,7 @@ const FORGET_LAPSED = `UPDATE sync_items SET missing_scans = 0 WHERE ${OF_LINK} 
  * decided anew. Answers how many. @throws AppError FENCED
  */
 export async function auditHub(database: Database, ref: PassRef): Promise<number> {
-  return withFence(database, ref, async (tx, { prefix }) => {
+  return withFencedLink(database, ref, async (tx, { prefix }) => {
     // What had lapsed may be back as it was, which no digest would tell: the reading says it anew.
     await tx.query(FORGET_LAPSED, [ref.linkId]);
     const rows = await tx.query<{ bucket: number }>(HUB_BUCKETS, [ref.linkId, prefix]);

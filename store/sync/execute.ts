@@ -15,12 +15,25 @@ import {
   type SettledItem,
   type Settlement,
 } from '../../domain/op.ts';
-import { loadBodies, saveBodies, storedBodies, type Body } from '../blobs.ts';
-import type { Database, Transaction } from '../database.ts';
+import { storable, storableJson } from '../../domain/storable.ts';
+import {
+  decodeBodies,
+  loadBodies,
+  measuredBodies,
+  measuresOf,
+  saveStatements,
+  storedBodies,
+  storedByHash,
+  withItsKey,
+  type Body,
+} from '../blobs.ts';
+import type { Database, OpenTransaction, Transaction } from '../database.ts';
+import type { Statement } from '../send-together.ts';
 import { asItIs, syncWrites } from '../sync-writes.ts';
 import {
-  lockContexts,
-  writeVersions,
+  LOCK_CONTEXTS,
+  versionStatements,
+  withLostRace,
   type ContextRow,
   type VersionWrite,
 } from '../write-versions.ts';
@@ -37,8 +50,6 @@ export interface ClaimedOp extends OpFacts {
   readonly kind: ItemKind;
   /** Value to write to the remote; null for a delete or when the remote is not written. */
   readonly remoteValue: Json | null;
-  /** The remote's value the plan was made on. */
-  readonly expectedValue: Json | null;
 }
 
 const OP_COLUMNS = `
@@ -50,7 +61,8 @@ CASE WHEN o.undo_to IS NOT NULL THEN json_build_object('to', o.undo_to,
   'otherBase', encode(o.other_base, 'hex')) END AS undo`;
 
 // Re-check at the last moment: the hub's version and the remote as last seen are what the plan saw.
-// What has moved on is stale; what writes the remote becomes an intent.
+// What has moved on is stale; what writes the remote becomes an intent, from which moment on the
+// remote's cursor proves nothing: the remote may come back to the state it names.
 const CLAIM_NEXT = `
 WITH next AS (
   SELECT ${OP_COLUMNS}, o.run_id AS "runId", encode(i.base_remote_hash, 'hex') AS "baseRemoteHash",
@@ -69,10 +81,22 @@ WITH next AS (
     detail = CASE WHEN NOT next."isFresh" THEN 'a side has changed since the plan' END
   FROM next WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = next."runId" AND o.seq = next.seq
     AND (next.side <> 'hub' OR NOT next."isFresh")
+), doubted AS (
+  UPDATE sync_links SET cursor_doubted = true
+  WHERE tenant_id = current_setting('app.tenant') AND id = $4 AND NOT cursor_doubted
+    AND EXISTS (SELECT 1 FROM next WHERE "isFresh" AND side <> 'hub')
 )
 SELECT * FROM next ORDER BY seq`;
 
-type OpRow = Omit<ClaimedOp, 'remoteValue' | 'expectedValue'> & { isFresh: boolean };
+// What the statement before has just made intents, with what they write; a sealed body is never sent.
+const CLAIMED_BODIES = `
+SELECT encode(o.remote_after, 'hex') AS hash, b.* FROM sync_ops o
+CROSS JOIN LATERAL (SELECT codec, size, body AS bytes FROM blobs
+  WHERE tenant_id = current_setting('app.tenant') AND hash = o.remote_after AND key_id IS NULL OFFSET 0) b
+WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = $1 AND o.seq > $2
+  AND o.state = 'intended'`;
+
+type OpRow = Omit<ClaimedOp, 'remoteValue'> & { isFresh: boolean };
 
 export interface ClaimedBatch {
   readonly ops: ClaimedOp[];
@@ -88,16 +112,20 @@ export async function claimOps(
   ref: PassRef,
   { after, limit }: { after: number; limit: number },
 ): Promise<ClaimedBatch> {
-  return withFence(database, ref, async (tx) => {
-    const rows = await tx.query<OpRow>(CLAIM_NEXT, [ref.runId, after, limit]);
-    const fresh = rows.filter((row) => row.isFresh);
-    return {
-      ops: await withBodies(tx, fresh),
-      stale: rows.length - fresh.length,
-      last: rows.at(-1)?.seq ?? after,
-      isLast: rows.length < limit,
-    };
-  });
+  const [claimed, stored] = await withFence(database, ref, (tx) =>
+    tx.commitWith([
+      { sql: CLAIM_NEXT, values: [ref.runId, after, limit, ref.linkId] },
+      { sql: CLAIMED_BODIES, values: [ref.runId, after] },
+    ]),
+  );
+  const rows = claimed as unknown as OpRow[];
+  const fresh = rows.filter((row) => row.isFresh);
+  return {
+    ops: withValues(fresh, await decodeBodies(storedByHash(stored!))),
+    stale: rows.length - fresh.length,
+    last: rows.at(-1)?.seq ?? after,
+    isLast: rows.length < limit,
+  };
 }
 
 const SELECT_OPEN = `
@@ -113,23 +141,17 @@ export async function openIntents(
 ): Promise<(ClaimedOp & { runId: PassRef['runId'] })[]> {
   return withFence(database, ref, async (tx) => {
     const rows = await tx.query<OpRow & { runId: PassRef['runId'] }>(SELECT_OPEN, [ref.linkId]);
-    const ops = await withBodies(tx, rows);
+    const hashes = rows.map((row) => row.remoteAfter).filter((hash) => hash !== null);
+    const ops = withValues(rows, await loadBodies(tx, hashes));
     return ops.map((op, nth) => ({ ...op, runId: rows[nth]!.runId }));
   });
 }
 
-async function withBodies(tx: Transaction, rows: readonly OpRow[]): Promise<ClaimedOp[]> {
-  const remote = rows.filter((row) => row.side !== 'hub');
-  const hashes = remote
-    .flatMap((row) => [row.remoteAfter, row.remoteHash])
-    .filter((h) => h !== null);
-  const bodies = await loadBodies(tx, hashes);
-  const body = (hash: Hash | null): Json | null => (hash ? (bodies.get(hash) ?? null) : null);
-  return rows.map(({ isFresh: _, ...row }) => ({
-    ...row,
-    remoteValue: row.side === 'hub' ? null : body(row.remoteAfter),
-    expectedValue: row.side === 'hub' ? null : body(row.remoteHash),
-  }));
+function withValues(rows: readonly OpRow[], bodies: ReadonlyMap<Hash, Json>): ClaimedOp[] {
+  return rows.map(({ isFresh: _, ...row }) => {
+    const written = row.side === 'hub' ? null : row.remoteAfter;
+    return { ...row, remoteValue: written && (bodies.get(written) ?? null) };
+  });
 }
 
 /** What became of one claimed op on the remote; ops of side `hub` are simply `applied`. */
@@ -184,18 +206,18 @@ export async function settleOps(
 ): Promise<Settled> {
   return withFence(database, ref, async (tx) => {
     const { results, settleOp } = batch;
-    const keysWhere = (isWritten: boolean): ContextKey[] =>
-      results.flatMap(({ op }) => (mayWriteHub(op) === isWritten ? [op.key] : []));
-    const hub = await lockContexts(tx, keysWhere(true));
-    const versions = await hubVersions(tx, keysWhere(false));
+    const { rows: hub, versions, sizes } = await lookAtHub(tx, results);
     const judged = results.map((result): Judged => {
       const { key } = result.op;
       const hubVersion = hub.get(key)?.version ?? versions.get(key) ?? 0;
       return { result, settlement: settleOp(result.op, answerOf(result), hubVersion) };
     });
-    await saveBodies(tx, results.flatMap(newBodies));
-    await writeHub(tx, ref, { judged, hub, ...batch });
-    await recordSettlements(tx, ref, judged);
+    const writes = await hubWrites(tx, ref, { judged, hub, sizes, ...batch });
+    await commitSettlements(tx, [
+      ...saveStatements(results.flatMap(newBodies)),
+      ...(await versionStatements(tx, writes, { at: batch.at, mayIndexLater: true })),
+      ...settlementStatements(ref, judged),
+    ]);
     const count = (state: Settlement['state']): number =>
       judged.filter(({ settlement }) => settlement.state === state).length;
     return {
@@ -205,6 +227,10 @@ export async function settleOps(
       wroteHub: judged.some(({ settlement }) => settlement.hubWrite !== null),
     };
   });
+}
+
+function commitSettlements(tx: OpenTransaction, statements: readonly Statement[]) {
+  return withItsKey(withLostRace(tx.commitWith(statements)));
 }
 
 /** Whether settling an op can write the hub: its plan says so, or a value of the remote was overwritten. */
@@ -219,24 +245,29 @@ CROSS JOIN LATERAL (SELECT key, version FROM contexts
   WHERE tenant_id = current_setting('app.tenant') AND key = w.key OFFSET 0) c`;
 
 /**
- * The hub's versions where it is not written. They need no lock: an edit that commits later than this
- * look is behind the link's cursor in no order of commits (P14), so the next pass sees it.
+ * The hub as settling finds it: its rows, locked, where it may be written, with the measures of the
+ * bodies it may get; elsewhere only its versions. Those need no lock: an edit that commits later than
+ * this look is behind the link's cursor in no order of commits (P14), so the next pass sees it.
  */
-async function hubVersions(
-  tx: Transaction,
-  keys: readonly ContextKey[],
-): Promise<Map<ContextKey, number>> {
-  if (keys.length === 0) return new Map();
-  const rows = await tx.query<{ key: ContextKey; version: number }>(HUB_VERSIONS, [keys]);
-  return new Map(rows.map(({ key, version }) => [key, version]));
+async function lookAtHub(tx: OpenTransaction, results: readonly OpResult[]) {
+  const ops = results.map(({ op }) => op);
+  const [written, left] = [ops.filter(mayWriteHub), ops.filter((op) => !mayWriteHub(op))];
+  const wanted = written.flatMap(({ hubAfter, remoteHash }) => [hubAfter, remoteHash]);
+  const [rows, sizes, versions] = await tx.queryAll([
+    { sql: LOCK_CONTEXTS, values: [written.map(({ key }) => key)] },
+    measuresOf(wanted),
+    { sql: HUB_VERSIONS, values: [left.map(({ key }) => key)] },
+  ]);
+  const read = versions as unknown as { key: ContextKey; version: number }[];
+  return {
+    rows: new Map((rows as unknown as ContextRow[]).map((row) => [row.key, row])),
+    sizes: measuredBodies(sizes!),
+    versions: new Map(read.map(({ key, version }) => [key, version])),
+  };
 }
 
-async function recordSettlements(
-  tx: Transaction,
-  ref: PassRef,
-  judged: readonly Judged[],
-): Promise<void> {
-  await tx.query(SETTLE, [
+function settlementStatements(ref: PassRef, judged: readonly Judged[]): Statement[] {
+  const settling = [
     ref.linkId,
     judged.flatMap((j) => (j.settlement.state === 'done' ? [j.result.op.key] : [])),
     ref.runId,
@@ -251,15 +282,18 @@ async function recordSettlements(
       judged.map(({ result, settlement: { state, detail } }) => ({
         seq: result.op.seq,
         state,
-        detail,
+        detail: detail && storable(detail),
         remote_written: result.status === 'applied' ? (result.remote?.body?.hash ?? null) : null,
       })),
     ),
-  ]);
+  ];
   const faults = judged.flatMap(({ result, settlement: { fault } }) =>
     fault ? [{ key: result.op.key, fault }] : [],
   );
-  if (faults.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(faults)]);
+  return [
+    { sql: SETTLE, values: settling },
+    ...(faults.length > 0 ? [{ sql: QUARANTINE, values: [ref.linkId, storableJson(faults)] }] : []),
+  ];
 }
 
 interface Judged {
@@ -355,50 +389,48 @@ UPDATE sync_ops o SET state = m.state, detail = m.detail, remote_written = decod
 FROM ${columnsOfRun(3, 4 + Object.keys(SETTLED_COLUMNS).length, OUTCOME_COLUMNS)} m
 WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = m.run_id AND o.seq = m.seq`;
 
-async function writeHub(
+/** The versions a batch writes into the hub. */
+async function hubWrites(
   tx: Transaction,
   ref: PassRef,
   batch: {
     judged: readonly Judged[];
     hub: ReadonlyMap<ContextKey, ContextRow>;
+    sizes: ReadonlyMap<Hash, Body>;
     linkName: string;
     at: Date;
   },
-): Promise<void> {
-  const writing = batch.judged.filter(({ settlement }) => settlement.hubWrite !== null);
-  if (writing.length === 0) return;
-  // Bodies were stored when they were observed or merged; a version needs only their measure.
-  const sizes = await storedBodies(
-    tx,
-    writing.flatMap(({ result: { op } }) => [
-      op.hubAfter,
-      op.remoteHash,
-      batch.hub.get(op.key)?.hash ?? null,
-    ]),
+): Promise<VersionWrite[]> {
+  const { judged, hub, at } = batch;
+  const writing = judged.filter(({ settlement }) => settlement.hubWrite !== null);
+  // What the hub holds already is measured only where it is written once more.
+  const asTheyAre = writing.flatMap(({ result: { op }, settlement }) =>
+    settlement.hubWrite === 'as-it-is' ? [hub.get(op.key)?.hash ?? null] : [],
   );
-  const writes = writing.flatMap(({ result: { op }, settlement }): VersionWrite[] => {
-    const losing = settlement.keepsLoser ? op.remoteHash : null;
-    const hub = batch.hub.get(op.key) ?? null;
+  const measured = asTheyAre.length > 0 ? await storedBodies(tx, asTheyAre) : new Map<Hash, Body>();
+  const bodyOf = (hash: Hash | null): Body | null =>
+    hash && (batch.sizes.get(hash) ?? measured.get(hash)!);
+  return writing.flatMap(({ result: { op }, settlement }): VersionWrite[] => {
+    const row = hub.get(op.key) ?? null;
     const isPlanned = settlement.hubWrite === 'as-planned';
     const { hash: after, reason } = isPlanned
       ? { hash: op.hubAfter, reason: op.undo ? ('user' as const) : null }
-      : asItIs(hub, batch.at);
+      : asItIs(row, at);
     const versions = syncWrites({
       key: op.key,
       kind: op.kind,
-      hub,
-      body: after ? sizes.get(after)! : null,
-      loser: losing ? sizes.get(losing)! : null,
+      hub: row,
+      body: bodyOf(after),
+      loser: settlement.keepsLoser ? bodyOf(op.remoteHash) : null,
       linkName: batch.linkName,
       changeType: op.undo ? 'rollback' : op.action === 'merge' ? 'merge' : 'update',
       revives: Boolean(op.undo),
       changedBy: `sync:${batch.linkName}`,
       origin: ref.linkId,
-      at: batch.at,
+      at,
     });
     return versions.map((version) =>
       reason && version.body === null ? { ...version, reason } : version,
     );
   });
-  await writeVersions(tx, writes, batch.at);
 }

@@ -7,11 +7,13 @@ import { AppError } from '../../domain/errors.ts';
 import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
-import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
-import type { Database, Transaction } from '../database.ts';
+import { MAX_REMOTE_ID_BYTES, storableJson } from '../../domain/storable.ts';
+import { loadStored, saveBodies, saveStatements, type Body, type StoredBody } from '../blobs.ts';
+import type { Database, OpenTransaction, Transaction } from '../database.ts';
 import { FEED_HEAD, FEED_START, feedHead, positionOf } from '../feed.ts';
+import type { Statement } from '../send-together.ts';
 import { columnsOfLink, rowsOfLink, valuesByColumn, type BatchColumns } from './batch.ts';
-import { withFence, type PassRef } from './pass.ts';
+import { commitFenced, withFence, withFencedLink, type PassRef } from './pass.ts';
 
 const FIRST_BASELINE = `
 INSERT INTO sync_items (tenant_id, link_id, key, kind, state, remote_status, dirty, dirty_since)
@@ -23,6 +25,20 @@ ON CONFLICT (tenant_id, link_id, key) DO UPDATE SET
   dirty = true, dirty_since = coalesce(sync_items.dirty_since, now())
 RETURNING 1`;
 
+/** Contexts a link whose prefix is $1 looks at. */
+export const IN_SCOPE = `
+tenant_id = current_setting('app.tenant') AND key >= $1 COLLATE "C" AND starts_with(key, $1)
+  AND NOT deleted AND (expires_at IS NULL OR expires_at > now())`;
+
+/** Fewer contexts are marked by one statement and named after. */
+const MANY = 500;
+
+const IS_LARGE_BASELINE = `
+SELECT EXISTS (SELECT 1 FROM contexts WHERE ${IN_SCOPE} OFFSET ${MANY - 1})
+  AND NOT EXISTS (SELECT 1 FROM sync_items
+    WHERE tenant_id = current_setting('app.tenant') AND link_id = $2) AS "isLarge"`;
+
+// Head and page are of one snapshot: nothing can lie between them, so the cursor may rest at the head.
 const FEED_PAGE = `
 WITH page AS (
   SELECT xid, seq, key, origin FROM changes
@@ -38,7 +54,7 @@ WITH page AS (
     state = CASE WHEN sync_items.state IN ('tombstoned', 'excluded') THEN 'pending' ELSE sync_items.state END,
     dirty = true, retry_at = NULL, dirty_since = coalesce(sync_items.dirty_since, now())
   RETURNING remote_id
-)
+), answer AS MATERIALIZED (
 SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touched) AS touched,
   (SELECT count(*)::int FROM page WHERE origin = $1::uuid) AS echo,
   EXISTS (SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
@@ -52,7 +68,17 @@ SELECT (SELECT count(*)::int FROM page) AS seen, (SELECT count(*)::int FROM touc
     OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
       AND dirty AND remote_id IS NULL)
     OR EXISTS (SELECT 1 FROM sync_items WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-      AND retry_at <= now() AND remote_id IS NULL) AS "hasNameless"`;
+      AND retry_at <= now() AND remote_id IS NULL) AS "hasNameless"
+), moved AS (
+  UPDATE sync_links SET hub_cursor = reached.cursor FROM answer, LATERAL (
+    SELECT at AS cursor FROM unnest(ARRAY[last, CASE WHEN seen < $5 THEN head END]) AS at
+    ORDER BY split_part(at, '.', 1)::xid8 DESC NULLS LAST, split_part(at, '.', 2)::bigint DESC
+    LIMIT 1) reached
+  WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND "isExpired" IS NOT TRUE
+    AND (split_part(reached.cursor, '.', 1)::xid8, split_part(reached.cursor, '.', 2)::bigint)
+      > ($3::xid8, $4::bigint)
+)
+SELECT * FROM answer`;
 
 /**
  * Marks what changed on the hub since the link last looked, `limit` changes at a time. The link's
@@ -64,28 +90,26 @@ export async function observeHub(
   ref: PassRef,
   limit: number,
 ): Promise<HubObservation> {
-  return withFence(database, ref, async (tx, { prefix, hub_cursor: since }) => {
+  return withFencedLink(database, ref, async (tx, { prefix, hub_cursor: since }) => {
     if (since === null) {
       // The head is read before the items: what commits in between is seen again, never skipped.
       const head = await feedHead(tx);
+      const large = await tx.query<{ isLarge: boolean }>(IS_LARGE_BASELINE, [prefix, ref.linkId]);
+      if (large[0]!.isLarge) {
+        const nothing = { changed: 0, echo: 0, hasMore: false, heldBack: false };
+        return { ...nothing, hasNameless: false, baselineTo: head };
+      }
       const { length: changed } = await tx.query(FIRST_BASELINE, [ref.linkId, prefix]);
-      await moveHubCursor(tx, ref, head);
+      await tx.query(MOVE_HUB_CURSOR, [ref.linkId, head || FEED_START]);
       return { changed, echo: 0, hasMore: false, heldBack: false, hasNameless: changed > 0 };
     }
-    const [page] = await tx.query<FeedPage>(FEED_PAGE, [
-      ref.linkId,
-      prefix,
-      ...positionOf(since),
-      limit,
-    ]);
+    const values = [ref.linkId, prefix, ...positionOf(since), limit];
+    const [rows] = await tx.commitWith([{ sql: FEED_PAGE, values }]);
+    const { seen, touched: changed, ...page } = rows![0] as unknown as FeedPage;
     // Collected since the pass began; the next one opens an epoch (see beginPass).
-    if (page!.isExpired) throw new AppError('CURSOR_EXPIRED', 'the link slept beyond the horizon');
-    const hasMore = page!.seen === limit;
-    // Head and page are of one snapshot: nothing can lie between them.
-    const cursor = hasMore ? page!.last! : later(page!.head ?? since, page!.last ?? since);
-    if (cursor !== since) await moveHubCursor(tx, ref, cursor);
-    const { touched: changed, echo, heldBack, hasNameless } = page!;
-    return { changed, echo, hasMore, heldBack, hasNameless };
+    if (page.isExpired) throw new AppError('CURSOR_EXPIRED', 'the link slept beyond the horizon');
+    const { echo, heldBack, hasNameless } = page;
+    return { changed, echo, hasMore: seen === limit, heldBack, hasNameless };
   });
 }
 
@@ -94,8 +118,6 @@ interface FeedPage {
   touched: number;
   echo: number;
   heldBack: boolean;
-  last: string | null;
-  head: string | null;
   hasNameless: boolean;
   isExpired: boolean | null;
 }
@@ -107,20 +129,12 @@ export interface HubObservation {
   readonly heldBack: boolean;
   /** Whether any item to be decided has no name on the remote yet. */
   readonly hasNameless: boolean;
+  /** Nothing was marked, because there is so much: see {@link ./first-baseline.ts}; the cursor to end at. */
+  readonly baselineTo?: string;
 }
 
-function later(a: string, b: string): string {
-  const [[ax, as], [bx, bs]] = [positionOf(a), positionOf(b)];
-  const isLater = BigInt(ax) > BigInt(bx) || (ax === bx && BigInt(as) >= BigInt(bs));
-  return isLater ? a : b;
-}
-
-async function moveHubCursor(tx: Transaction, ref: PassRef, cursor: string): Promise<void> {
-  await tx.query(
-    `UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-    [ref.linkId, cursor || FEED_START],
-  );
-}
+const MOVE_HUB_CURSOR = `
+UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 /** A hub item that has no name on the remote yet. */
 export interface NamelessItem {
@@ -211,43 +225,54 @@ WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = n.link_id AND 
   AND NOT EXISTS (SELECT 1 FROM contexts c WHERE c.tenant_id = i.tenant_id AND c.key = i.key AND NOT c.deleted)
 RETURNING n.key AS key, i.remote_status, encode(i.remote_hash, 'hex') AS remote_hash, i.remote_version`;
 
-/** Gives new hub items their remote names; a name that is taken quarantines the newcomer. */
+/**
+ * Gives new hub items their remote names; a name that is taken quarantines the newcomer. Answers how
+ * many were set aside.
+ */
 export async function nameItems(
   database: Database,
   ref: PassRef,
   namings: readonly Naming[],
-): Promise<void> {
-  await withFence(database, ref, async (tx) => {
-    const named = namings.flatMap((n) =>
-      n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
-    );
-    const records = [ref.linkId, ...valuesByColumn(NAME_COLUMNS, named)];
-    const freed = await tx.query<FreedRow>(FREE_NAMES, records);
-    const rows = await tx.query<{ key: string }>(SET_NAMES, records);
-    await adoptFreed(tx, ref, freed);
-    const got = new Set(rows.map((row) => row.key));
-    const taken = named
-      .filter((n) => !got.has(n.key))
-      .map((n) => ({
-        key: n.key,
-        fault: {
-          code: 'ITEM_NAME_TAKEN',
-          detail: `another item is called ${JSON.stringify(n.remote_id)}`,
-        },
-      }));
-    const faulty = namings.flatMap((n) =>
-      n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : [],
-    );
-    const unfit = [...taken, ...faulty];
-    if (unfit.length > 0) await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(unfit)]);
-    for (const [status, state] of [
-      ['excluded', 'excluded'],
-      ['gone', 'tombstoned'],
-    ] as const) {
-      const keys = namings.flatMap((n) => (n.status === status ? [n.key] : []));
-      if (keys.length > 0) await tx.query(SET_ASIDE, [ref.linkId, keys, state]);
-    }
-  });
+): Promise<number> {
+  return withFence(database, ref, (tx) => nameInTransaction(tx, ref, namings));
+}
+
+/** The same in a transaction that has the fence. */
+export async function nameInTransaction(
+  tx: Transaction,
+  ref: PassRef,
+  namings: readonly Naming[],
+): Promise<number> {
+  const named = namings.flatMap((n) =>
+    n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
+  );
+  const records = [ref.linkId, ...valuesByColumn(NAME_COLUMNS, named)];
+  const freed = await tx.query<FreedRow>(FREE_NAMES, records);
+  const rows = await tx.query<{ key: string }>(SET_NAMES, records);
+  await adoptFreed(tx, ref, freed);
+  const got = new Set(rows.map((row) => row.key));
+  const taken = named
+    .filter((n) => !got.has(n.key))
+    .map((n) => ({
+      key: n.key,
+      fault: {
+        code: 'ITEM_NAME_TAKEN',
+        detail: `another item is called ${JSON.stringify(n.remote_id)}`,
+      },
+    }));
+  const faulty = namings.flatMap((n) =>
+    n.status === 'quarantined' ? [{ key: n.key, fault: n.fault }] : [],
+  );
+  const unfit = [...taken, ...faulty];
+  if (unfit.length > 0) await tx.query(QUARANTINE, [ref.linkId, storableJson(unfit)]);
+  for (const [status, state] of [
+    ['excluded', 'excluded'],
+    ['gone', 'tombstoned'],
+  ] as const) {
+    const keys = namings.flatMap((n) => (n.status === status ? [n.key] : []));
+    if (keys.length > 0) await tx.query(SET_ASIDE, [ref.linkId, keys, state]);
+  }
+  return unfit.length;
 }
 
 interface FreedRow {
@@ -310,17 +335,15 @@ export async function knownRemotes(
   ref: PassRef,
   remoteIds: readonly RemoteId[],
 ): Promise<Map<RemoteId, KnownRemote>> {
-  const rows = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<{
-      remote_id: RemoteId;
-      key: ContextKey;
-      status: KnownRemote['status'];
-      version: string | null;
-      hash: Hash | null;
-    }>(KNOWN_REMOTES, [ref.linkId, remoteIds]),
+  const [rows] = await database.withTenant(ref.tenant, (tx) =>
+    tx.commitWith([{ sql: KNOWN_REMOTES, values: [ref.linkId, remoteIds] }]),
   );
-  return new Map(rows.map(({ remote_id, ...known }) => [remote_id, known]));
+  return new Map(
+    (rows as unknown as KnownRow[]).map(({ remote_id, ...known }) => [remote_id, known]),
+  );
 }
+
+type KnownRow = KnownRemote & { readonly remote_id: RemoteId };
 
 /** One observation of the remote that differs from what is recorded. */
 export interface Sighting {
@@ -396,28 +419,38 @@ export async function recordSightings(
 }
 
 async function keepSightings(
-  tx: Transaction,
+  tx: OpenTransaction,
   ref: PassRef,
   sightings: readonly Sighting[],
 ): Promise<void> {
-  await saveBodies(
-    tx,
-    sightings.flatMap((s) => (s.body ? [s.body] : [])),
-  );
-  const known = sightings.filter((s) => s.isKnown).map(seenRecord);
-  const columns = (records: readonly SeenRecord[]): unknown[] => [
-    ref.linkId,
-    ...valuesByColumn(SEEN_COLUMNS, records),
-  ];
-  if (known.length > 0) await tx.query(UPDATE_BY_ID, columns(known));
-  const fresh = sightings.filter((s) => !s.isKnown).map(seenRecord);
+  const known = keepKnown(ref, sightings);
+  if (known.length > 0) await tx.queryAll(known);
+  const fresh = sightings.filter((s) => !s.isKnown);
   if (fresh.length === 0) return;
-  const added = await tx.query<{ remote_id: RemoteId }>(INSERT_SEEN, columns(fresh));
+  await saveBodies(tx, bodiesOf(fresh));
+  const records = fresh.map(seenRecord);
+  const added = await tx.query<{ remote_id: RemoteId }>(INSERT_SEEN, seenColumns(ref, records));
   // Two of one page (or of two that are recorded at once) that claim one key: the statement could not
   // see the one that was first, and the other takes its spare key now.
   const got = new Set(added.map((row) => row.remote_id));
-  const left = fresh.filter((record) => record.status !== 'absent' && !got.has(record.remote_id));
-  if (left.length > 0) await tx.query(INSERT_SEEN, columns(left));
+  const left = records.filter((record) => record.status !== 'absent' && !got.has(record.remote_id));
+  if (left.length > 0) await tx.query(INSERT_SEEN, seenColumns(ref, left));
+}
+
+/** The statements that record what was seen of known items; what they do cannot be done halfway. */
+function keepKnown(ref: PassRef, sightings: readonly Sighting[]): Statement[] {
+  const known = sightings.filter((s) => s.isKnown);
+  if (known.length === 0) return [];
+  const update = { sql: UPDATE_BY_ID, values: seenColumns(ref, known.map(seenRecord)) };
+  return [...saveStatements(bodiesOf(known)), update];
+}
+
+function bodiesOf(sightings: readonly Sighting[]): Body[] {
+  return sightings.flatMap((s) => (s.body ? [s.body] : []));
+}
+
+function seenColumns(ref: PassRef, records: readonly SeenRecord[]): unknown[] {
+  return [ref.linkId, ...valuesByColumn(SEEN_COLUMNS, records)];
 }
 
 type SeenRecord = ReturnType<typeof seenRecord>;
@@ -432,8 +465,17 @@ function seenRecord(s: Sighting) {
     version: s.version,
     hash: s.body?.hash ?? null,
     changed_at_ms: s.changedAtMs,
-    fault: s.fault && JSON.stringify(s.fault),
+    fault: s.fault && storableJson(s.fault),
   };
+}
+
+const DOUBT_CURSOR = `
+UPDATE sync_links SET cursor_doubted = true
+WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND NOT cursor_doubted`;
+
+/** Before something is recorded that no cursor is to vouch for. @throws AppError FENCED */
+export async function doubtCursor(database: Database, ref: PassRef): Promise<void> {
+  await commitFenced(database, ref, { sql: DOUBT_CURSOR, values: [ref.linkId] });
 }
 
 const SCANS_MISSED = 'greatest(missing_scans, 0) + 1';
@@ -449,10 +491,11 @@ export const MISSED_ONCE_MORE = `missing_scans = ${SCANS_MISSED},
 
 // What was seen has missed no scan; what was not seen has missed one more. A difference of sets costs
 // the same whatever the planner thinks; `NOT IN` over 300,000 ids took more than half a minute.
+// An id of before ids had a longest length is shown under a stand-in: its absence proves nothing.
 const SELECT_MISSING = `
 SELECT remote_id FROM sync_items
 WHERE tenant_id = current_setting('app.tenant') AND link_id = $1
-  AND remote_status IN ('present', 'faulty')
+  AND remote_status IN ('present', 'faulty') AND octet_length(remote_id) <= ${MAX_REMOTE_ID_BYTES}
 EXCEPT SELECT unnest($2::text[]) COLLATE "C"`;
 
 const MARK_MISSING = `
@@ -535,8 +578,9 @@ WITH dirty AS MATERIALIZED (
   UPDATE sync_items i SET missing_scans = 0 FROM back
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = back.remote_id
 ), cursor AS (
-  UPDATE sync_links SET remote_cursor = $3
-  WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND $4 AND remote_cursor IS DISTINCT FROM $3
+  UPDATE sync_links SET remote_cursor = CASE WHEN $4 THEN $3 ELSE remote_cursor END, cursor_doubted = NOT $4
+  WHERE tenant_id = current_setting('app.tenant') AND id = $1
+    AND (cursor_doubted = $4 OR $4 AND remote_cursor IS DISTINCT FROM $3)
 )
 SELECT EXISTS (SELECT 1 FROM dirty) OR EXISTS (SELECT 1 FROM due) AS "hasWork"`;
 
@@ -554,7 +598,8 @@ export interface ObservationEnd {
 
 /**
  * Closes a complete observation. With a scan, items not among `seenIds` have missed it; they count
- * as absent after `scansNeeded` scans in a row. The cursor is kept only when nothing is in doubt.
+ * as absent after `scansNeeded` scans in a row. The cursor is kept only when nothing is in doubt;
+ * else the one before is doubted, since what is known has moved on from it.
  * `hasWork`: whether any item is left for the plan.
  */
 export async function completeObservation(
@@ -563,25 +608,34 @@ export async function completeObservation(
   end: ObservationEnd,
 ): Promise<{ inDoubt: number; gone: number; hasWork: boolean }> {
   return withFence(database, ref, async (tx) => {
-    if (end.sightings.length > 0) await keepSightings(tx, ref, end.sightings);
-    const lapsed = end.lapsedIds ?? [];
-    const missing = end.seenIds
-      ? await tx.query<{ remote_status: string }>(MARK_MISSING, [
-          ref.linkId,
-          [...end.seenIds, ...lapsed],
-          end.scansNeeded,
-        ])
-      : [];
-    if (lapsed.length > 0) await tx.query(MARK_LAPSED, [ref.linkId, lapsed]);
-    const gone = missing.filter((row) => row.remote_status === 'absent').length;
-    const inDoubt = missing.length - gone;
-    if (gone > 0) await tx.query(REUNITE, [ref.linkId]);
-    const [found] = await tx.query<{ hasWork: boolean }>(COMPLETE, [
-      ref.linkId,
-      end.seenIds ?? [],
-      end.cursor,
-      inDoubt === 0,
-    ]);
-    return { inDoubt, gone, hasWork: found!.hasWork };
+    const complete = (isSure: boolean): Statement => {
+      return { sql: COMPLETE, values: [ref.linkId, end.seenIds ?? [], end.cursor, isSure] };
+    };
+    if (end.seenIds === null && end.sightings.every((s) => s.isKnown)) {
+      const answers = await tx.commitWith([...keepKnown(ref, end.sightings), complete(true)]);
+      return { inDoubt: 0, gone: 0, hasWork: answers.at(-1)![0]!['hasWork'] as boolean };
+    }
+    await keepSightings(tx, ref, end.sightings);
+    const { inDoubt, gone } = await markMissing(tx, ref, end);
+    const [found] = await tx.commitWith([complete(inDoubt === 0)]);
+    return { inDoubt, gone, hasWork: found![0]!['hasWork'] as boolean };
   });
+}
+
+async function markMissing(
+  tx: Transaction,
+  ref: PassRef,
+  { seenIds, lapsedIds: lapsed = [], scansNeeded }: ObservationEnd,
+): Promise<{ inDoubt: number; gone: number }> {
+  const missing = seenIds
+    ? await tx.query<{ remote_status: string }>(MARK_MISSING, [
+        ref.linkId,
+        [...seenIds, ...lapsed],
+        scansNeeded,
+      ])
+    : [];
+  if (lapsed.length > 0) await tx.query(MARK_LAPSED, [ref.linkId, lapsed]);
+  const gone = missing.filter((row) => row.remote_status === 'absent').length;
+  if (gone > 0) await tx.query(REUNITE, [ref.linkId]);
+  return { inDoubt: missing.length - gone, gone };
 }

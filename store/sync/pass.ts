@@ -12,7 +12,9 @@ import type {
   RunMode,
   RunStatus,
 } from '../../domain/link.ts';
-import { literal, type Database, type Transaction } from '../database.ts';
+import { storableJson } from '../../domain/storable.ts';
+import { sqlStateOf, type Database, type OpenTransaction, type Transaction } from '../database.ts';
+import type { Statement } from '../send-together.ts';
 import { JITTERED_INTERVAL, NEXT_WHOLE } from '../due-links.ts';
 import { IS_BEHIND } from '../feed.ts';
 import { linkOf, openEpoch, type LinkRow } from '../link-store.ts';
@@ -32,6 +34,8 @@ export interface PassStart {
   readonly mode: PassMode;
   /** Cursor of the remote's last complete observation. */
   readonly remoteCursor: string | null;
+  /** What is known of the remote has moved on since the cursor was given. */
+  readonly isCursorDoubted: boolean;
   /** Whether somebody asked for this run, so that it is recorded even if nothing was to do. */
   readonly isRequested: boolean;
   /** Whether another run that was asked for waits for its turn. */
@@ -43,10 +47,13 @@ export interface PassStart {
 export type BeginResult =
   | { readonly status: 'begun'; readonly pass: PassStart }
   /**
-   * Nothing may run now: the link is gone, paused, waits for an operator, or rests because its
-   * remote asked for it (a run that somebody asks for begins all the same).
+   * Nothing may run now: the link is gone, paused, waits for an operator, rests because its remote
+   * asked for it, or runs only when asked (a run that somebody asks for begins all the same).
    */
-  | { readonly status: 'refused'; readonly why: 'gone' | 'paused' | 'parked' | 'resting' };
+  | {
+      readonly status: 'refused';
+      readonly why: 'gone' | 'paused' | 'parked' | 'resting' | 'manual';
+    };
 
 export interface PassEnd {
   readonly status: Exclude<RunStatus, 'running'>;
@@ -65,7 +72,13 @@ export interface PassEnd {
   readonly isNotable: boolean;
 }
 
+const LOCK_LINK = `
+SELECT id, state, trigger, connector, connector_version, prefix, rests_until > now() AS "isResting",
+  ${IS_BEHIND} AS "isBehind"
+FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1 FOR UPDATE`;
+
 // Read once the link is locked: a zombie of the pass before has then settled or lost its fence.
+// What somebody wants to see or to have done while the link rests is not refused.
 const SELECT_UNFINISHED = `
 SELECT run.*, EXISTS (SELECT 1 FROM sync_ops WHERE tenant_id = current_setting('app.tenant')
   AND link_id = $1 AND state = 'intended') AS "hasOpenIntents"
@@ -74,7 +87,9 @@ LEFT JOIN LATERAL (
   SELECT id, trigger, begun, mode, approved_at IS NOT NULL AS "isApproved", count(*) OVER () > 1 AS "othersWait"
   FROM sync_runs
   WHERE tenant_id = current_setting('app.tenant') AND link_id = $1 AND status = 'running'
-    AND (NOT $2 OR mode IN ('plan', 'undo') OR approved_at IS NOT NULL)
+    AND (mode IN ('plan', 'undo') OR approved_at IS NOT NULL OR NOT EXISTS (
+      SELECT 1 FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1
+        AND state = 'paused'))
   ORDER BY begun DESC, started_at LIMIT 1) AS run ON true`;
 
 /** What a pass before left behind; every column of the run is null when there is none. */
@@ -106,27 +121,33 @@ export async function beginPass(
     linkId,
     trigger,
     newRunId,
+    follows = false,
     connectorVersion = () => null,
   }: {
     tenant: TenantId;
     linkId: LinkId;
     trigger: string;
     newRunId: RunId;
+    /** Whether it only goes on with what the pass before has left: nobody needs to ask for that. */
+    follows?: boolean | undefined;
     /** Version of a connector's mapping; null: not known here. */
     connectorVersion?: (connector: string) => number | null;
   },
 ): Promise<BeginResult> {
-  const lock = `SELECT id, state, connector, connector_version, prefix, rests_until > now() AS "isResting", ${IS_BEHIND} AS "isBehind" FROM sync_links WHERE ${isLink(tenant, linkId)} FOR UPDATE`;
-  return database.withTenantFirst<Lock, BeginResult>(tenant, lock, async (tx, [link]) => {
+  return database.withTenant<BeginResult>(tenant, async (tx) => {
+    const [links, runs] = await tx.queryAll([
+      { sql: LOCK_LINK, values: [linkId] },
+      { sql: SELECT_UNFINISHED, values: [linkId] },
+    ]);
+    const [link, run] = [links![0] as Lock | undefined, runs![0] as Unfinished | undefined];
     if (!link) return { status: 'refused', why: 'gone' };
-    const isPaused = link.state === 'paused';
-    const [run] = await tx.query<Unfinished>(SELECT_UNFINISHED, [linkId, isPaused]);
-    // What somebody wants to see or to have done while the link rests is not refused.
-    if (isPaused && !run?.id) return { status: 'refused', why: 'paused' };
+    if (link.state === 'paused' && !run?.id) return { status: 'refused', why: 'paused' };
     // A parked link looks again only when somebody asks for it.
     if (link.state === 'parked' && !run?.id) return { status: 'refused', why: 'parked' };
     // Hints and hub writes wait, or a busy remote would be asked all the sooner for being busy.
     if (link.isResting && !run?.id) return { status: 'refused', why: 'resting' };
+    if (link.trigger === 'manual' && !run?.id && !follows)
+      return { status: 'refused', why: 'manual' };
     const version = connectorVersion(link.connector);
     const wasVersion = link.connector_version;
     // What it has not seen is no longer kept: it cannot tell what was deleted, so it deletes nothing.
@@ -135,17 +156,20 @@ export async function beginPass(
     else if (version !== null && wasVersion !== null && version !== wasVersion)
       await openEpoch(tx, link);
     const mode: PassMode = run?.isApproved ? 'approved' : (run?.mode ?? 'look');
-    const [fenced] = await tx.query<LinkRow>(TAKE_FENCE, [linkId, isAside(mode), version]);
     if (run?.id) await takeUpRun(tx, run);
-    const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced!.fence };
+    const taking = { sql: TAKE_FENCE, values: [linkId, isAside(mode), version] };
+    const [rows] = await tx.commitWith([taking]);
+    const fenced = rows![0] as unknown as LinkRow;
+    const ref = { tenant, linkId, runId: run?.id ?? newRunId, fence: fenced.fence };
     return {
       status: 'begun',
       pass: {
         ref,
-        link: linkOf(fenced!),
+        link: linkOf(fenced),
         trigger: run?.trigger ?? trigger,
         mode,
-        remoteCursor: fenced!.remote_cursor,
+        remoteCursor: fenced.remote_cursor,
+        isCursorDoubted: fenced.cursor_doubted,
         isRequested: run?.begun === false,
         othersWait: run?.othersWait ?? false,
         hasOpenIntents: run?.hasOpenIntents ?? false,
@@ -156,7 +180,7 @@ export async function beginPass(
 
 interface Lock extends Pick<
   LinkRow,
-  'id' | 'state' | 'connector' | 'connector_version' | 'prefix'
+  'id' | 'state' | 'trigger' | 'connector' | 'connector_version' | 'prefix'
 > {
   readonly isResting: boolean | null;
   readonly isBehind: boolean | null;
@@ -165,11 +189,6 @@ interface Lock extends Pick<
 /** Whether a pass stands beside the link's own life: it changes neither its state nor when it is due. */
 function isAside(mode: PassMode): boolean {
   return mode === 'plan' || mode === 'undo';
-}
-
-/** Condition on a link's row with its values in place, for the first statement of a transaction. */
-function isLink(tenant: TenantId, linkId: LinkId): string {
-  return `tenant_id = ${literal(tenant)} AND id = ${literal(linkId)}`;
 }
 
 /** An unfinished run plans anew: what it had planned but not begun is forgotten. */
@@ -210,17 +229,68 @@ export interface FencedLink {
   readonly hub_cursor: string | null;
 }
 
-/** Runs `work` in a transaction that fails if another pass has taken over the link. @throws AppError FENCED */
+const FENCE_LOST = 'another pass has taken over this link';
+
+// A lost fence must fail by itself, since what it shuts out is sent along with it: a text that is no
+// number, which no other statement casts.
+const HOLD_FENCE = `
+WITH link AS MATERIALIZED (
+  SELECT id, prefix, hub_cursor FROM sync_links
+  WHERE tenant_id = current_setting('app.tenant') AND id = $1 AND fence = $2 FOR SHARE
+)
+SELECT prefix, hub_cursor, (CASE WHEN id IS NULL THEN '${FENCE_LOST}' ELSE '1' END)::int AS held
+FROM (VALUES (1)) AS always LEFT JOIN link ON true`;
+
+/** Holds the fence until the transaction ends; it fails where another pass has taken over the link. */
+function holdFence(ref: PassRef): Statement {
+  return { sql: HOLD_FENCE, values: [ref.linkId, ref.fence] };
+}
+
+function isFenceLost(error: unknown): boolean {
+  return (
+    error instanceof Error && sqlStateOf(error) === '22P02' && error.message.includes(FENCE_LOST)
+  );
+}
+
+/**
+ * Runs `work` in a transaction that fails if another pass has taken over the link. The fence goes with
+ * the first statement, in the same message. @throws AppError FENCED
+ */
 export async function withFence<T>(
   database: Database,
   ref: PassRef,
-  work: (tx: Transaction, link: FencedLink) => Promise<T>,
+  work: (tx: OpenTransaction) => Promise<T>,
 ): Promise<T> {
-  const fence = `SELECT prefix, hub_cursor FROM sync_links
-    WHERE ${isLink(ref.tenant, ref.linkId)} AND fence = ${literal(ref.fence)} FOR SHARE`;
-  return database.withTenantFirst<FencedLink, T>(ref.tenant, fence, async (tx, [link]) => {
-    if (!link) throw new AppError('FENCED', 'another pass has taken over this link');
-    return work(tx, link);
+  return fenced(database.withTenant(ref.tenant, work, [holdFence(ref)]));
+}
+
+/** The same for work that must know the link as it is now. @throws AppError FENCED */
+export async function withFencedLink<T>(
+  database: Database,
+  ref: PassRef,
+  work: (tx: OpenTransaction, link: FencedLink) => Promise<T>,
+): Promise<T> {
+  const holding = holdFence(ref);
+  return fenced(
+    database.withTenant(ref.tenant, async (tx) => {
+      const [link] = await tx.query<FencedLink>(holding.sql, holding.values);
+      return work(tx, link!);
+    }),
+  );
+}
+
+/** One statement under the fence, in a transaction and a message of its own. @throws AppError FENCED */
+export async function commitFenced<Row extends object>(
+  database: Database,
+  ref: PassRef,
+  statement: Statement,
+): Promise<Row[]> {
+  return withFence(database, ref, async (tx) => (await tx.commitWith([statement]))[0] as Row[]);
+}
+
+async function fenced<T>(work: Promise<T>): Promise<T> {
+  return work.catch((error: unknown) => {
+    throw isFenceLost(error) ? new AppError('FENCED', FENCE_LOST) : error;
   });
 }
 
@@ -271,10 +341,12 @@ WHERE tenant_id = current_setting('app.tenant') AND id = $2 AND state NOT IN ('p
 /** Closes a pass: run row, link state, next due time. @throws AppError FENCED */
 export async function finishPass(database: Database, ref: PassRef, end: PassEnd): Promise<void> {
   await withFence(database, ref, async (tx) => {
-    if (end.isNotable) await tx.query(RECORD_RUN, [ref.runId, ref.linkId, end.trigger]);
+    const recording: Statement[] = end.isNotable
+      ? [{ sql: RECORD_RUN, values: [ref.runId, ref.linkId, end.trigger] }]
+      : [];
     const guard = end.guard ? JSON.stringify({ ...end.guard, planId: ref.runId }) : null;
     const error = end.error
-      ? JSON.stringify({ code: end.error.code, detail: end.error.detail })
+      ? storableJson({ code: end.error.code, detail: end.error.detail })
       : null;
     const closing = [
       ref.runId,
@@ -285,11 +357,11 @@ export async function finishPass(database: Database, ref: PassRef, end: PassEnd)
       guard,
       error,
     ];
-    if (isAside(end.mode)) await tx.query(FINISH_ASIDE, closing);
-    else {
-      const told = end.error?.retryAfterMs;
-      const retryAfterMs = told === undefined ? null : Math.min(told, MAX_RETRY_AFTER_MS);
-      await tx.query(FINISH, [...closing, retryAfterMs, end.isNotable, end.mode]);
-    }
+    const told = end.error?.retryAfterMs;
+    const retryAfterMs = told === undefined ? null : Math.min(told, MAX_RETRY_AFTER_MS);
+    const finishing = isAside(end.mode)
+      ? { sql: FINISH_ASIDE, values: closing }
+      : { sql: FINISH, values: [...closing, retryAfterMs, end.isNotable, end.mode] };
+    await tx.commitWith([...recording, finishing]);
   });
 }

@@ -4,8 +4,10 @@ import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, OpId, RemoteId, TenantId } from '../../domain/ids.ts';
 import type { ItemKind } from '../../domain/item.ts';
 import type { ItemState, PlannedDecision } from '../../domain/link.ts';
-import { loadStored, saveBodies, type Body, type StoredBody } from '../blobs.ts';
+import { storableJson } from '../../domain/storable.ts';
+import { loadStored, saveStatements, withItsKey, type Body, type StoredBody } from '../blobs.ts';
 import type { Database, Transaction } from '../database.ts';
+import type { Statement } from '../send-together.ts';
 import { QUARANTINE } from './observe.ts';
 import {
   columnsOfLink,
@@ -15,7 +17,7 @@ import {
   type BatchColumns,
 } from './batch.ts';
 import { closeConflicts, openConflicts, type OpenConflict } from './conflicts.ts';
-import { RECORD_RUN, withFence, type PassRef } from './pass.ts';
+import { commitFenced, RECORD_RUN, withFence, type PassRef } from './pass.ts';
 
 /** An item to be decided, with the hub as it is now and the remote as last seen. */
 export interface DirtyItem {
@@ -80,9 +82,8 @@ export async function dirtyItems(
   ref: PassRef,
   page: { after: string; limit: number },
 ): Promise<DirtyItem[]> {
-  return withFence(database, ref, (tx) =>
-    tx.query<DirtyItem>(SELECT_DIRTY, [ref.linkId, page.after, page.limit]),
-  );
+  const values = [ref.linkId, page.after, page.limit];
+  return commitFenced<DirtyItem>(database, ref, { sql: SELECT_DIRTY, values });
 }
 
 /** Bodies by hash as they are stored, for merges; one that is gone is missing. */
@@ -136,14 +137,17 @@ export async function recordPlan(
   const { page } = plan;
   await withFence(database, ref, async (tx) => {
     const proposals = page.conflicts.flatMap((c) => (c.proposal ? [c.proposal] : []));
-    await saveBodies(tx, [...page.bodies, ...proposals]);
+    const bodies = saveStatements([...page.bodies, ...proposals]);
     if (!plan.isDry) await settleInPlace(tx, ref, page);
-    if (page.ops.length > 0) {
-      const rows = page.ops.map(opRecord);
-      const columns = valuesByColumn(OP_COLUMNS, rows);
-      await tx.query(INSERT_OPS, [ref.runId, ref.linkId, plan.trigger, ...columns]);
-    }
+    await withItsKey(tx.commitWith([...bodies, ...opStatements(ref, plan)]));
   });
+}
+
+function opStatements(ref: PassRef, plan: { page: PlanPage; trigger: string }): Statement[] {
+  const rows = plan.page.ops.map(opRecord);
+  if (rows.length === 0) return [];
+  const columns = valuesByColumn(OP_COLUMNS, rows);
+  return [{ sql: INSERT_OPS, values: [ref.runId, ref.linkId, plan.trigger, ...columns] }];
 }
 
 const ADOPTED_COLUMNS = {
@@ -178,7 +182,7 @@ async function settleInPlace(tx: Transaction, ref: PassRef, page: PlanPage): Pro
   await openConflicts(tx, ref.linkId, page.conflicts);
   if (page.quarantined.length > 0) {
     const rows = page.quarantined.map(({ item, fault }) => ({ key: item.key, fault }));
-    await tx.query(QUARANTINE, [ref.linkId, JSON.stringify(rows)]);
+    await tx.query(QUARANTINE, [ref.linkId, storableJson(rows)]);
   }
   if (page.adopted.length > 0) {
     const rows = page.adopted.map((item) => ({
@@ -257,7 +261,7 @@ export async function recordDecisions(
     await tx.query(RECORD_RUN, [ref.runId, ref.linkId, trigger]);
     await tx.query(
       `UPDATE sync_runs SET decisions = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-      [ref.runId, JSON.stringify(decisions)],
+      [ref.runId, storableJson(decisions)],
     );
   });
 }
@@ -313,12 +317,16 @@ SELECT coalesce(json_agg(kinds ORDER BY kind), '[]') AS kinds, coalesce(sum(know
     AS "conflictsAccepted"
 FROM kinds`;
 
-/** Whether each side has an item as both last agreed on it, among those a condition holds for. */
+/**
+ * Whether each side has an item as both last agreed on it, among those a condition holds for. Item by
+ * item: with statistics the planner would rather read all contexts to find the first.
+ */
 const isAsAgreed = (condition: string): string => `EXISTS (
-    SELECT 1 FROM sync_items i JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
+    SELECT 1 FROM sync_items i CROSS JOIN LATERAL (SELECT 1 FROM contexts c
+      WHERE c.tenant_id = current_setting('app.tenant') AND c.key = i.key AND c.hash = i.base_hub_hash
+        AND (c.expires_at IS NULL OR c.expires_at > now()) OFFSET 0) c
     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
-      AND i.base_hub_hash IS NOT NULL AND c.hash = i.base_hub_hash
-      AND (c.expires_at IS NULL OR c.expires_at > now()) AND ${condition})
+      AND i.base_hub_hash IS NOT NULL AND ${condition})
   AND EXISTS (
     SELECT 1 FROM sync_items i
     WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1
@@ -338,10 +346,10 @@ SELECT ${isAsAgreed('true')} AND NOT EXISTS (
  * last agreed on it: not emptied, not all changed.
  */
 export async function isCalm(database: Database, ref: PassRef): Promise<boolean> {
-  const [row] = await database.withTenant(ref.tenant, (tx) =>
-    tx.query<{ isCalm: boolean }>(IS_CALM, [ref.linkId, ref.runId]),
+  const [rows] = await database.withTenant(ref.tenant, (tx) =>
+    tx.commitWith([{ sql: IS_CALM, values: [ref.linkId, ref.runId] }]),
   );
-  return row!.isCalm;
+  return (rows as unknown as [{ isCalm: boolean }])[0].isCalm;
 }
 
 /** Both sides' counts after planning. */

@@ -4,11 +4,8 @@
  * them, checks them again and settles them. Whatever is not that plain stays `planned`, for
  * `claimOps` and `settleOps` to deal with.
  */
-import type { Hash } from '../../domain/hash.ts';
-import type { ContextKey } from '../../domain/ids.ts';
-import type { Body } from '../blobs.ts';
 import type { Database } from '../database.ts';
-import { indexContexts, type IndexedContext } from '../search/index-contexts.ts';
+import { notePendingSql } from '../search/note-pending.ts';
 import { withLostRace } from '../write-versions.ts';
 import { withFence, type PassRef } from './pass.ts';
 
@@ -59,32 +56,10 @@ WITH looked AS MATERIALIZED (
   UPDATE sync_ops o SET state = 'done'
   FROM (SELECT $1::uuid AS run_id, seq FROM creates OFFSET 0) s
   WHERE o.tenant_id = current_setting('app.tenant') AND o.run_id = s.run_id AND o.seq = s.seq
-)
+), ${notePendingSql('ARRAY(SELECT key FROM creates)')}
 SELECT (SELECT seq FROM sync_ops WHERE tenant_id = current_setting('app.tenant') AND run_id = $1
     ORDER BY seq DESC LIMIT 1) AS last,
-  (SELECT coalesce(json_agg(json_build_object('key', key, 'kind', kind, 'codec', codec, 'size', size,
-    'hash', encode(hub_after, 'hex'))), '[]') FROM creates) AS created`;
-
-interface Created {
-  readonly key: ContextKey;
-  readonly kind: string;
-  readonly codec: Body['codec'];
-  readonly size: number;
-  readonly hash: Hash;
-}
-
-/** What a plain create says of itself: its body and kind, and nothing else. */
-function indexedOf({ key, kind, codec, size, hash }: Created, at: Date): IndexedContext {
-  const facts = {
-    kind,
-    session_id: null,
-    agent_id: null,
-    tags: [],
-    metadata: {},
-    expires_at: null,
-  };
-  return { key, version: 1, body: { hash, codec, size, bytes: null }, facts, updatedAt: at };
-}
+  (SELECT count(*)::int FROM creates) AS settled`;
 
 /** What became of the ops {@link settleCreates} was asked about. */
 export interface SettledCreates {
@@ -107,16 +82,12 @@ export async function settleCreates(
   return withFence(database, ref, async (tx) => {
     const by = `sync:${linkName}`;
     const [found] = await withLostRace(
-      tx.query<{ last: number | null; created: Created[] }>(SETTLE_CREATES, [
+      tx.query<{ last: number | null; settled: number }>(SETTLE_CREATES, [
         ...[ref.runId, after, through, at],
         ...[linkName, by, ref.linkId],
       ]),
     );
-    const { last, created } = found!;
-    await indexContexts(
-      tx,
-      created.map((context) => indexedOf(context, at)),
-    );
-    return { settled: created.length, last: last ?? 0 };
+    const { last, settled } = found!;
+    return { settled, last: last ?? 0 };
   });
 }

@@ -2,9 +2,11 @@
 import type { Database } from '../database.ts';
 import { linkOf, type LinkRow } from '../link-store.ts';
 import { agreedDigests, auditHub, itemsInBuckets, markDoubted, proveEqual } from './digests.ts';
+import { contextsInScope, endBaseline, insertNamed } from './first-baseline.ts';
 import { claimOps, openIntents, settleOps, type Settled } from './execute.ts';
 import {
   completeObservation,
+  doubtCursor,
   hasRemoteItems,
   knownRemotes,
   missingIds,
@@ -53,10 +55,14 @@ export function createSyncStore(database: Database, told: Told) {
     finishPass: (...args: Rest<typeof finishPass>) => settled(finishPass(database, ...args)),
     observeHub: bind(observeHub),
     namelessItems: bind(namelessItems),
+    contextsInScope: bind(contextsInScope),
+    insertNamed: bind(insertNamed),
+    endBaseline: bind(endBaseline),
     nameItems: (...args: Rest<typeof nameItems>) => settled(nameItems(database, ...args)),
     knownRemotes: bind(knownRemotes),
     recordSightings: bind(recordSightings),
     completeObservation: bind(completeObservation),
+    doubtCursor: bind(doubtCursor),
     missingIds: bind(missingIds),
     hasRemoteItems: bind(hasRemoteItems),
     agreedDigests: bind(agreedDigests),
@@ -100,7 +106,12 @@ export function createSyncStore(database: Database, told: Told) {
         ),
       );
       return row
-        ? { link: linkOf(row), remoteCursor: row.remote_cursor, hasOpenIntents: true }
+        ? {
+            link: linkOf(row),
+            remoteCursor: row.remote_cursor,
+            isCursorDoubted: row.cursor_doubted,
+            hasOpenIntents: true,
+          }
         : null;
     },
   };

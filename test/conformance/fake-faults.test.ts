@@ -16,7 +16,6 @@ function note(name: string, text = 'x'): JsonObject {
 function create(name: string): RemoteOp {
   const remoteId = asRemoteId(name);
   const value = note(name);
-  const [expectedVersion, expectedValue] = [null, null];
   const opId = `op ${name}`;
   return {
     opId,
@@ -24,8 +23,7 @@ function create(name: string): RemoteOp {
     kind: 'memory',
     remoteId,
     value,
-    expectedVersion,
-    expectedValue,
+    expectedVersion: null,
   };
 }
 

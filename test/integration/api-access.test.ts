@@ -159,12 +159,41 @@ describe('scopes', () => {
           method: call.method.toUpperCase(),
           headers: { authorization: `Bearer ${key}` },
         });
-        const may = RANKS[scope].includes(call.scope!);
+        const may = [call.scope, call.orScope].some((one) => one && RANKS[scope].includes(one));
         expect([call.id, scope, answer.status === 403]).toEqual([call.id, scope, !may]);
       }
       const anonymous = await fetch(api.url + path, { method: call.method.toUpperCase() });
       expect([call.id, anonymous.status]).toEqual([call.id, 401]);
     }
+  });
+});
+
+describe('a key that may only write', () => {
+  it('takes part in a batch, but for its reads', async () => {
+    const key = await api.keyFor('writes', ['write']);
+    const send = (...operations: object[]): Promise<TestAnswer> =>
+      api.call(key, 'POST /api/context/batch', { body: { operations } });
+    const store = { op: 'store', key: 'b', data: 1 };
+    expect((await send(store, { op: 'delete', key: 'b' })).status).toBe(200);
+    expect(codeOf(await send(store, { op: 'get', key: 'b' }))).toEqual([403, 'FORBIDDEN']);
+    const reader = await api.keyFor('writes', ['read']);
+    const read = { body: { operations: [{ op: 'get', key: 'b' }, { op: 'get' }] } };
+    expect((await api.call(reader, 'POST /api/context/batch', read)).status).toBe(200);
+    const write = { body: { operations: [store] } };
+    expect((await api.call(reader, 'POST /api/context/batch', write)).status).toBe(403);
+  });
+});
+
+describe('a key for sync', () => {
+  it('sees what it manages, and no contexts', async () => {
+    const key = await api.keyFor('syncs', ['sync']);
+    for (const path of ['links', 'connectors', 'conflicts']) {
+      expect((await api.call(key, `GET /api/sync/${path}`)).status).toBe(200);
+    }
+    expect((await api.call(key, 'GET /api/context/list')).status).toBe(403);
+    expect((await api.call(key, 'POST /api/context/search', { body: { query: 'a' } })).status).toBe(
+      403,
+    );
   });
 });
 

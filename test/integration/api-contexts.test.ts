@@ -66,6 +66,12 @@ describe('data', () => {
   });
 });
 
+it('a tag given twice is kept once, in order', async () => {
+  const stored = await client.store('tagged', 1, { tags: ['b', 'a', 'b'] });
+  expect(stored.tags).toEqual(['b', 'a']);
+  expect((await client.update('tagged', 2, { tags: ['x', 'x'] })).tags).toEqual(['x']);
+});
+
 describe('compression', () => {
   const large = (nth: number): string => `${nth}`.repeat(4000);
   it.each([
@@ -77,6 +83,34 @@ describe('compression', () => {
     const stored = await client.store('packed', data, { compress });
     expect(stored).toMatchObject({ compressed, size: data.length + 2 });
     expect(await client.get('packed')).toMatchObject({ compressed, data });
+  });
+
+  it.each([
+    ['forbidden', false, large(3), large(4)],
+    ['forced', true, 'tiny', 'mini'],
+  ])('stays as the writer said when an update says nothing: %s', async (_name, compress, a, b) => {
+    const key = `kept-${compress}`;
+    await client.store(key, a, { compress });
+    expect(await client.update(key, b)).toMatchObject({ compressed: compress });
+    const operation = { op: 'update', key, data: a } as const;
+    const [result] = await client.batch([operation]);
+    expect(result).toMatchObject({ status: 200, compressed: compress });
+    expect(await client.update(key, [b], { changeType: 'append' })).toMatchObject({
+      compressed: compress,
+    });
+    expect(await client.rollback(key, 1)).toMatchObject({ compressed: compress });
+    await client.delete(key);
+    expect(await client.rollback(key, 1)).toMatchObject({ compressed: compress });
+    expect(await client.update(key, b, { compress: !compress })).toMatchObject({
+      compressed: !compress,
+    });
+    expect(await client.update(key, a)).toMatchObject({ compressed: !compress });
+  });
+
+  it('is by size again after a store that says nothing', async () => {
+    await client.store('by-size', large(5), { compress: false });
+    expect(await client.store('by-size', large(6))).toMatchObject({ compressed: true });
+    expect(await client.update('by-size', 'small')).toMatchObject({ compressed: false });
   });
 });
 
@@ -139,6 +173,7 @@ describe('versions', () => {
     expect(await codeOf(client.versions('paged', { cursor: 'xyz' }))).toBe('INVALID_CURSOR');
     expect(await codeOf(client.list({ cursor: 'xyz' }))).toBe('INVALID_CURSOR');
     expect(await codeOf(client.changes({ since: 'xyz' }))).toBe('INVALID_CURSOR');
+    expect(await codeOf(client.changes({ since: '9999999999999999999.0' }))).toBe('INVALID_CURSOR');
     expect(await codeOf(client.versions('none'))).toBe('CONTEXT_NOT_FOUND');
   });
 
@@ -159,6 +194,27 @@ describe('versions', () => {
     expect((await call('DELETE /api/context/delete/guarded?ifVersion=1')).status).toBe(200);
   });
 
+  it('of what is not there is a 404 for an update or delete, a conflict with 0 for a store', async () => {
+    const missing = { status: 404, body: { code: 'CONTEXT_NOT_FOUND' } };
+    await client.store('expires', 1, { ttl: 1 });
+    api.clock.offsetMs += 2_000;
+    for (const key of ['never-stored', 'expires']) {
+      const target = `PUT /api/context/update/${key}`;
+      const update = { data: 1, options: { ifVersion: 1 } };
+      expect(await call(target, { body: update })).toMatchObject(missing);
+      const headers = { 'if-match': '"1"' };
+      expect(await call(target, { body: { data: 1 }, headers })).toMatchObject(missing);
+      expect(await call(`DELETE /api/context/delete/${key}?ifVersion=1`)).toMatchObject(missing);
+      const rollback = { body: { version: 1, ifVersion: 1 } };
+      expect(await call(`POST /api/context/rollback/${key}`, rollback)).toMatchObject(missing);
+      const store = { body: { key, data: 1, options: { ifVersion: 1 } } };
+      expect(await call('POST /api/context/store', store)).toMatchObject({
+        status: 409,
+        body: { code: 'VERSION_CONFLICT', currentVersion: 0 },
+      });
+    }
+  });
+
   it('of one key written by twenty callers with If-Match: * are all there', async () => {
     await client.store('many', 0);
     const answers = await Promise.all(
@@ -174,6 +230,35 @@ describe('versions', () => {
 });
 
 describe('update', () => {
+  it('changes options alone where no data is given, which then stays', async () => {
+    const target = 'PUT /api/context/update/options-only';
+    await client.store('options-only', { a: [1] }, { tags: ['old'], sessionId: 's' });
+    const { body } = await call(target, { body: { options: { tags: ['new'] } } });
+    expect(body).toMatchObject({ version: 2, tags: ['new'], sessionId: 's' });
+    const compressed = await call(target, { body: { options: { compress: true, ttl: 60 } } });
+    expect(compressed.body).toMatchObject({ version: 3, tags: ['new'], compressed: true });
+    expect((await client.get('options-only'))?.data).toEqual({ a: [1] });
+    const operation = { op: 'update', key: 'options-only', options: { source: 'batch' } };
+    const operations = [operation, { op: 'get', key: 'options-only' }];
+    const batch = await call('POST /api/context/batch', { body: { operations } });
+    expect(batch.body['results']).toMatchObject([
+      { status: 200, source: 'batch', tags: ['new'] },
+      { status: 200, version: 4, data: { a: [1] } },
+    ]);
+  });
+
+  it.each([
+    ['nothing at all', {}],
+    ['options that change nothing', { options: { changedBy: 'ann', ifVersion: 1 } }],
+    ['a way to change data', { options: { tags: ['x'], changeType: 'merge' } }],
+  ])('without data is refused with %s', async (_what, body) => {
+    const { version } = await client.store('no-data', 1);
+    const answer = await call('PUT /api/context/update/no-data', { body });
+    expect(answer).toMatchObject({ status: 400, body: { code: 'VALIDATION' } });
+    expect(answer.body['errors']).toMatchObject([{ pointer: '/data' }]);
+    expect((await client.get('no-data'))?.version).toBe(version);
+  });
+
   it('merges per RFC 7396, appends, and keeps what it does not name', async () => {
     await client.store('u', { a: { b: 1, c: 2 }, list: [1] }, { tags: ['t'], ttl: null });
     await client.update('u', { a: { b: null, d: 3 } }, { changeType: 'merge' });

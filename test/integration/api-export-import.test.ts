@@ -142,6 +142,16 @@ describe('POST /api/context/import', () => {
     expect((await client.get('l/14'))?.version).toBe(1);
   });
 
+  it('takes times with an offset and tags twice, and says the real depth limit', async () => {
+    const deep = `{"key":"t/3","version":1,"data":${'['.repeat(201)}${']'.repeat(201)}}`;
+    const times = { updatedAt: '2026-01-31T14:00:00+02:00', tags: ['a', 'a'] };
+    const { body } = await send([line('t/1', times), line('t/2'), deep].join('\n'));
+    expect(body).toMatchObject({ imported: 2, failed: 1 });
+    expect((body['errors'] as { detail: string }[])[0]?.detail).toContain('deeper than 200');
+    const updatedAt = '2026-01-31T12:00:00.000Z';
+    expect(await client.get('t/1')).toMatchObject({ updatedAt, tags: ['a'] });
+  });
+
   it('takes a file without a manifest, two files in one, and no file at all', async () => {
     const manifest = '{"format":"syncline-export","formatVersion":1}';
     const two = [manifest, line('f/1'), manifest, line('f/2')].join('\n');
@@ -168,11 +178,105 @@ describe('POST /api/context/import', () => {
     expect(await client.get('no')).toBeNull();
   });
 
+  it('refuses an `Idempotency-Key`, which it could not keep', async () => {
+    const answer = await send(line('once'), '', { 'idempotency-key': 'k' });
+    expect(answer).toMatchObject({ status: 400, body: { code: 'VALIDATION' } });
+    expect(answer.body['detail']).toContain('Idempotency-Key');
+    expect(await client.get('once')).toBeNull();
+  });
+
   it('refuses the manifest of a newer format, whole', async () => {
     const manifest = '{"format":"syncline-export","formatVersion":2}';
     const { status, body } = await send(`${manifest}\n${line('newer')}`);
     expect([status, body['code']]).toEqual([400, 'VALIDATION']);
     expect(await client.get('newer')).toBeNull();
+  });
+
+  describe('takes the versions of a key in any order, and what came between them', () => {
+    const state = async (key: string): Promise<unknown[]> => {
+      const { items } = await client.versions(key);
+      const rows = await Promise.all(
+        items.map(async ({ version }) => [version, (await client.get(key, { version }))?.data]),
+      );
+      return rows.reverse();
+    };
+    const version = (key: string, nth: number, data: unknown = nth): string =>
+      line(key, { version: nth, data });
+
+    it.each([
+      ['interleaved', ['a1', 'b1', 'a2', 'b2'], 4, 0],
+      ['twice the same line', ['a1', 'a1', 'a2', 'b1', 'b2'], 4, 1],
+      ['backwards', ['a2', 'a1', 'b2', 'b1'], 4, 0],
+      ['with one late', ['a2', 'b1', 'a1', 'b2', 'a1'], 4, 1],
+    ])('%s', async (name, order, imported, skipped) => {
+      const lines = order.map((each) => version(`${name}/${each[0]}`, Number(each[1])));
+      expect((await send(lines.join('\n'))).body).toMatchObject({ imported, skipped, failed: 0 });
+      for (const key of ['a', 'b']) {
+        expect(await state(`${name}/${key}`)).toEqual([
+          [1, 1],
+          [2, 2],
+        ]);
+      }
+    });
+
+    it('further apart than what is written together', async () => {
+      const between = Array.from({ length: 600 }, (_, n) => line(`far/between/${n}`));
+      const more = between.map((text) => text.replaceAll('between', 'more'));
+      const lines = [
+        version('far/a', 3),
+        ...between,
+        version('far/a', 1),
+        version('far/a', 4),
+        ...more,
+        version('far/a', 2),
+        version('far/a', 3, 'other'),
+      ];
+      const { body } = await send(lines.join('\n'));
+      expect(body).toMatchObject({ imported: 1204, skipped: 1, failed: 0 });
+      expect(await state('far/a')).toEqual([1, 2, 3, 4].map((nth) => [nth, nth]));
+      expect((await client.get('far/a'))?.version).toBe(4);
+    });
+
+    it('and still leaves alone what was there, or was written meanwhile', async () => {
+      await client.store('mine', 'kept');
+      const lines = [version('mine', 2), line('other'), version('mine', 3)];
+      const { body } = await send(lines.join('\n'));
+      expect(body).toMatchObject({ imported: 1, skipped: 2 });
+      expect(await state('mine')).toEqual([[1, 'kept']]);
+    });
+  });
+
+  describe('that breaks off says how far it came', () => {
+    const many = (name: string): string[] =>
+      Array.from({ length: 1_100 }, (_, n) => line(`${name}/${n}`));
+
+    it('at the manifest of a newer format: all before it is there', async () => {
+      const manifest = '{"format":"syncline-export","formatVersion":2}';
+      const { status, body } = await send([...many('half'), manifest, line('half/z')].join('\n'));
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ code: 'VALIDATION', line: 1101, imported: 1100, failed: 0 });
+      expect(body['detail']).toContain('Line 1101');
+      expect((await client.get('half/1099'))?.data).toBe(1);
+      expect(await client.get('half/z')).toBeNull();
+    });
+
+    it('in the middle of a packed file', async () => {
+      const packed = gzipSync(many('cut').join('\n'));
+      const cut = packed.subarray(0, packed.length / 2);
+      const { status, body } = await send(cut, '', { 'content-encoding': 'gzip' });
+      expect([status, body['code']]).toEqual([400, 'INVALID_JSON']);
+      const imported = body['imported'] as number;
+      expect(body['line']).toBe(imported + 1);
+      const { items } = await client.list({ prefix: 'cut/', limit: 1000 });
+      expect(items).toHaveLength(imported);
+    });
+
+    it('at the limit of the body', async () => {
+      const padded = `${' '.repeat(1_000)}\n`.repeat(2_000);
+      const bomb = gzipSync(`${line('over')}\n${padded}`);
+      const { body } = await send(bomb, '', { 'content-encoding': 'gzip' });
+      expect(body).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', imported: 1 });
+    });
   });
 
   it('takes far more than other bodies, and refuses what is over its limit', async () => {

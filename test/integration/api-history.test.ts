@@ -126,6 +126,68 @@ function apply(before: Json, patch: readonly Op[]): Json {
   return root.value;
 }
 
+describe('an old version', () => {
+  it('that is not there says whether the context is, and whether it is a delete', async () => {
+    const key = fresh();
+    const look = async (version: number) => {
+      const { status, body } = await call(`GET ${path('get', key)}?version=${version}`);
+      const [inBatch] = await client.batch([{ op: 'get', key, version }]);
+      expect(inBatch).toMatchObject({ status, code: body['code'], detail: body['detail'] });
+      return [status, body['code'], body['detail']];
+    };
+    const never = [404, 'CONTEXT_NOT_FOUND', `There is no context \`${key}\`.`];
+    expect(await look(1)).toEqual(never);
+    await client.store(key, 1);
+    await client.delete(key);
+    const code = 'VERSION_NOT_FOUND';
+    expect(await look(2)).toEqual([
+      404,
+      code,
+      `\`${key}\` has no version 2 with data: it is a delete.`,
+    ]);
+    expect(await look(3)).toEqual([404, code, `\`${key}\` has no version 3.`]);
+    await client.store(key, 3, { ttl: 1 });
+    api.clock.offsetMs += 2_000;
+    expect(await look(3)).toEqual(never);
+  });
+
+  it('says when and by whom its own life of the context began', async () => {
+    const key = fresh();
+    const pass = (): number => (api.clock.offsetMs += 60_000);
+    const facts = async (version: number) => {
+      const { createdAt, createdBy, updatedAt } = (await client.get(key, { version }))!;
+      return { createdAt, createdBy, updatedAt };
+    };
+    const one = await client.store(key, 1);
+    pass();
+    const two = await client.update(key, 2, { changedBy: 'ann' });
+    expect(two.createdAt).toBe(one.createdAt);
+    const live = [await facts(1), await facts(2)];
+    pass();
+    await client.delete(key);
+    pass();
+    await client.store(key, 4, { ttl: 1 });
+    const first = await client.get(key);
+    pass();
+    // The one before has expired: this is a third life, without a delete before it.
+    await client.store(key, 5);
+    expect([await facts(1), await facts(2)]).toEqual(live);
+    expect((await facts(4)).createdAt).toBe(first!.createdAt);
+    const last = await facts(5);
+    expect(last.createdAt).toBe(last.updatedAt);
+    const exported = await fetch(`${api.url}/api/context/export?prefix=${encodeURIComponent(key)}`);
+    const lines = (await exported.text()).trim().split('\n').slice(1);
+    const rows = lines.map((line) => JSON.parse(line) as Record<string, string>);
+    expect(rows.map((row) => row['createdAt'])).toEqual([
+      one.createdAt,
+      one.createdAt,
+      one.createdAt,
+      first!.createdAt,
+      last.createdAt,
+    ]);
+  });
+});
+
 describe('a rollback', () => {
   it('writes a new version with the old content, under the options of now', async () => {
     const key = fresh();

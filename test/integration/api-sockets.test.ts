@@ -33,12 +33,22 @@ const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(a
 const head = 'Host: 127.0.0.1\r\nConnection: close\r\n';
 const json = `${head}Content-Type: application/json\r\n`;
 
+describe('a probe in HTTP/1.0, which has no Host', () => {
+  it.each(['/api/context/health', '/api/context/health/live', '/api/context/health/ready'])(
+    'is answered: %s',
+    async (path) => {
+      expect(statusOf(await talk(`GET ${path} HTTP/1.0\r\n\r\n`))).toBe(200);
+    },
+  );
+});
+
 describe('a malformed request gets its 4xx', () => {
   it.each([
     ['no HTTP at all', 'hello\r\n\r\n', 400],
     ['binary', Uint8Array.from([0, 1, 2, 255, 254, 13, 10, 13, 10]), 400],
     ['an unknown method', `FROB / HTTP/1.1\r\n${head}\r\n`, 400],
     ['no Host', 'GET /api/context/health HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['no Host in HTTP/1.0', 'GET /api/context/list HTTP/1.0\r\n\r\n', 400],
     [
       'a foreign Host',
       'GET /api/context/list HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n',

@@ -107,7 +107,7 @@ describe('stats', () => {
       ['1', '2', '2', '1', '0'],
     ]);
     expect(stdout).toContain('By change: create 1, update 1\n');
-    expect(stdout).toContain('Cache: there is none yet\n');
+    expect(stdout).toContain('Cache: off');
     expect(stdout).toContain('s/a\t2\t2\t');
     const asJson = JSON.parse((await cli('stats', '--json')).stdout) as { contexts: number };
     expect(asJson.contexts).toBeGreaterThan(1);

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { ContextClient } from '../../client/index.ts';
 import type { TenantId } from '../../domain/ids.ts';
+import { builtCli } from '../support/product-build.ts';
 import { startRealApi, type RealApi } from '../support/real-api.ts';
 
-const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+let cli: string;
 let api: RealApi;
 let client: ContextClient;
 
 beforeAll(async () => {
-  api = await startRealApi();
+  [api, cli] = await Promise.all([startRealApi(), builtCli()]);
   client = new ContextClient({ url: api.url });
-});
+}, 120_000);
 afterAll(async () => {
   client.close();
   await api.stop();
@@ -25,11 +25,10 @@ function startWatch(...args: readonly string[]) {
 
 function startWatchAt(url: string, ...args: readonly string[]) {
   const { PATH, HOME } = process.env;
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', CLI, 'context', 'watch', '--url', url, ...args],
-    { env: { PATH, HOME, SYNCLINE_URL: url }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const child = spawn(process.execPath, [cli, 'context', 'watch', '--url', url, ...args], {
+    env: { PATH, HOME, SYNCLINE_URL: url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said = { out: '', err: '' };
   child.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()));

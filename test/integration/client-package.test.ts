@@ -67,6 +67,15 @@ describe('the published client', () => {
     expect(JSON.parse(await installed.run('main.mjs', text, [api.url]))).toEqual(EXPECTED);
   });
 
+  it('is what the package itself gives, too', async () => {
+    const text = (load: string): string =>
+      `${load}; console.log(typeof ContextClient, typeof storeContext);`;
+    const names = '{ ContextClient, storeContext }';
+    const es = await installed.run('own.mjs', text(`import ${names} from 'syncline'`), []);
+    const common = await installed.run('own.cjs', text(`const ${names} = require('syncline')`), []);
+    expect([es.trim(), common.trim()]).toEqual(['function function', 'function function']);
+  });
+
   it('is there for `require`', async () => {
     const text = `const { ContextClient, SyncError } = require('syncline/client');${PROGRAM}
       main(process.argv[2]).then(console.log);`;

@@ -89,7 +89,6 @@ export function createOp(value: Memory): RemoteOp {
     remoteId: asRemoteId(value.name),
     value,
     expectedVersion: null,
-    expectedValue: null,
   };
 }
 
@@ -102,7 +101,6 @@ export function updateOp(item: RemoteItem, value: JsonObject): RemoteOp {
     remoteId,
     value,
     expectedVersion: version,
-    expectedValue: item.value ?? null,
   };
 }
 

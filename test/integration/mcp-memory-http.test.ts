@@ -94,7 +94,6 @@ function create(name: string) {
     remoteId: asRemoteId(name),
     value: canonicalMemory({ name, type: 'note', observations: ['x'], relations: [] }),
     expectedVersion: null,
-    expectedValue: null,
   };
 }
 

@@ -270,7 +270,6 @@ function memory(name: string, observations: string[] = [], relatesTo: string[] =
 
 function create(value: Memory): RemoteOp {
   const remoteId = asRemoteId(value.name);
-  const [expectedVersion, expectedValue] = [null, null];
   const opId = `op-${value.name}`;
   return {
     opId,
@@ -278,8 +277,7 @@ function create(value: Memory): RemoteOp {
     kind: 'memory',
     remoteId,
     value,
-    expectedVersion,
-    expectedValue,
+    expectedVersion: null,
   };
 }
 
@@ -287,7 +285,7 @@ async function update(before: Memory, after: Memory): Promise<RemoteOp> {
   const entry = entryOf(await server.readGraph(), before.name);
   const expectedVersion = entry.status === 'present' ? entry.version : null;
   const remoteId = asRemoteId(before.name);
-  return { ...create(after), action: 'update', remoteId, expectedVersion, expectedValue: before };
+  return { ...create(after), action: 'update', remoteId, expectedVersion };
 }
 
 async function remove(before: Memory): Promise<RemoteOp> {

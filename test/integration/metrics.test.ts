@@ -11,7 +11,7 @@ import { createLifecycle, type Lifecycle } from '../../main/lifecycle.ts';
 import { startMetricsServer, type MetricsServer } from '../../main/metrics/metrics-server.ts';
 import { migrate } from '../../main/migrate.ts';
 import { createServices, type Services } from '../../main/services.ts';
-import type { Maintenance } from '../../workers/maintenance.ts';
+import type { JobQueue } from '../../workers/start-job-queue.ts';
 import { samplesOf } from '../support/samples.ts';
 import { testDatabase, testRedis, testTemporal, type TestDatabase } from '../support/servers.ts';
 
@@ -21,7 +21,7 @@ let folder: string;
 let where: TestDatabase;
 let services: Services;
 let lifecycle: Lifecycle;
-let maintenance: Maintenance;
+let maintenance: JobQueue;
 let worker: MetricsServer;
 let url: string;
 

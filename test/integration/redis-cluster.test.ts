@@ -13,7 +13,7 @@ import { createLifecycle, type Lifecycle } from '../../main/lifecycle.ts';
 import { migrate } from '../../main/migrate.ts';
 import { connectRedis } from '../../main/redis.ts';
 import { createServices, type Services } from '../../main/services.ts';
-import type { Maintenance } from '../../workers/maintenance.ts';
+import type { JobQueue } from '../../workers/start-job-queue.ts';
 import { startRedisCluster, type TestRedisCluster } from '../support/redis-cluster.ts';
 import { samplesOf } from '../support/samples.ts';
 import { testDatabase, testTemporal, type TestDatabase } from '../support/servers.ts';
@@ -30,7 +30,7 @@ describe.skipIf(!hasRedis)('a Redis Cluster', () => {
   /** Two processes' worth of services: what one commits, the other hears of through Redis alone. */
   let one: Services;
   let two: Services;
-  let maintenance: Maintenance;
+  let maintenance: JobQueue;
   let urls: { readonly one: string; readonly two: string };
 
   beforeAll(async () => {

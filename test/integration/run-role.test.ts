@@ -3,36 +3,32 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtProgram } from '../support/product-build.ts';
 import { testDatabase, type TestDatabase } from '../support/servers.ts';
-
-const TSCONFIG = fileURLToPath(new URL('../../tsconfig.json', import.meta.url));
-const SOURCES = fileURLToPath(new URL('../../main/', import.meta.url));
 
 let folder: string;
 let database: TestDatabase;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'syncline-run-'));
-  database = await testDatabase();
-});
+  [database] = await Promise.all([testDatabase(), builtProgram('run')]);
+}, 120_000);
 afterAll(async () => {
   await database.drop();
   rmSync(folder, { recursive: true });
 });
 
 /** Runs a program of `main/` in the folder, with only these variables. */
-function run(
-  program: string,
+async function run(
+  program: 'run' | 'config-command',
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
   const { PATH, HOME } = process.env;
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(SOURCES, `${program}.ts`), ...args],
-    { cwd: folder, env: { PATH, HOME, TSX_TSCONFIG_PATH: TSCONFIG, ...env } },
-  );
+  const child = spawn(process.execPath, [await builtProgram(program), ...args], {
+    cwd: folder,
+    env: { PATH, HOME, ...env },
+  });
   let out = '';
   let err = '';
   child.stdout.on('data', (text: Buffer) => (out += text.toString('utf8')));

@@ -100,7 +100,9 @@ describe('a subscription', () => {
       id: 'mine',
       payload: { subscription },
     });
+    await ws.subscribe({ prefix: 'end/' });
     ws.send({ type: 'unsubscribe-context', payload: { prefix: 'end/' } });
+    await ws.take('unsubscribed');
     await ws.take('unsubscribed');
     ws.send({ type: 'unsubscribe-context', payload: { prefix: 'end/' } });
     expect((await ws.take('error')).payload).toMatchObject({ code: 'NOT_FOUND' });
@@ -163,9 +165,12 @@ describe('since', () => {
     expect(ws.updates()[1]).toMatchObject({ version: 2, changeType: 'delete', reason: 'ttl' });
   });
 
-  it('refuses what is no cursor, naming the request, and stays open', async () => {
+  it.each([
+    ['what is no cursor', 'nonsense'],
+    ['a cursor from the future', '99999999999.0'],
+  ])('refuses %s, naming the request, and stays open', async (_what, since) => {
     const ws = await socket();
-    ws.send({ type: 'subscribe-context', id: 'a', payload: { key: 'x', since: 'nonsense' } });
+    ws.send({ type: 'subscribe-context', id: 'a', payload: { key: 'x', since } });
     expect(await ws.take('error')).toMatchObject({
       id: 'a',
       payload: { code: 'INVALID_CURSOR', subscription: '1' },

@@ -9,7 +9,12 @@ export interface Answer {
 
 export interface KeepAliveCaller {
   /** @throws Error when the connection breaks before the answer is whole */
-  call(method: string, path: string, body?: unknown): Promise<Answer>;
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Answer>;
   close(): void;
 }
 
@@ -17,14 +22,15 @@ export interface KeepAliveCaller {
 export function createKeepAliveCaller(url: string, maxSockets: number): KeepAliveCaller {
   const agent = new Agent({ keepAlive: true, maxSockets });
   return {
-    call: (method, path, body) =>
+    call: (method, path, body, more = {}) =>
       new Promise((resolve, reject) => {
         const text = body === undefined ? undefined : JSON.stringify(body);
         const headers =
           text === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-        const sent = request(new URL(path, url), { method, agent, headers }, (response) => {
+        const all = { ...headers, ...more };
+        const sent = request(new URL(path, url), { method, agent, headers: all }, (response) => {
           const parts: Buffer[] = [];
           response.on('data', (part: Buffer) => parts.push(part));
           response.on('error', reject);

@@ -7,17 +7,22 @@ export const NAMES = ['Alice', 'Bob', 'Carol'] as const;
 export type Name = (typeof NAMES)[number];
 export type Side = 'hub' | 'remote';
 
-/** A person's edit of one item on one side. `retype` changes the one scalar there is. */
+/**
+ * A person's edit of one item on one side. `retype` changes the one scalar there is; `put-back` makes
+ * it what it was on the remote when the last pass began (an editor's undo, a `git checkout`).
+ */
 export interface Edit {
   readonly side: Side;
   readonly name: Name;
-  readonly does: 'add' | 'retype' | 'delete';
+  readonly does: 'add' | 'retype' | 'delete' | 'put-back';
 }
 
 export type Step =
   | ({ readonly do: 'edit' } & Edit)
   /** `audit`: a pass that reads both sides anew. `collect`: whatever retention may delete goes. */
   | { readonly do: 'pass' | 'audit' | 'collect' }
+  /** Every item of the remote is put back at once. */
+  | { readonly do: 'put-all-back' }
   | { readonly do: 'faulty-pass'; readonly faults: readonly FakeFault[] }
   /** Something happens at the nth call of the pass to its store or its remote. */
   | ({ readonly do: 'disturbed-pass'; readonly at: number; readonly when: 'before' | 'after' } & {
@@ -29,15 +34,19 @@ export type Step =
   | { readonly do: 'clock'; readonly byMs: number };
 
 const HOUR = 3_600_000;
-const edit: fc.Arbitrary<Edit> = fc.record({
+const anyEdit: fc.Arbitrary<Edit> = fc.record({
   side: fc.constantFrom<Side>('hub', 'remote'),
   name: fc.constantFrom(...NAMES),
   does: fc.oneof(
     { weight: 6, arbitrary: fc.constant('add' as const) },
     { weight: 2, arbitrary: fc.constant('retype' as const) },
     { weight: 3, arbitrary: fc.constant('delete' as const) },
+    { weight: 2, arbitrary: fc.constant('put-back' as const) },
   ),
 });
+const edit = anyEdit.map((one): Edit =>
+  one.does === 'put-back' ? { ...one, side: 'remote' } : one,
+);
 
 const skip = fc.constantFrom(0, 0, 1);
 const fault: fc.Arbitrary<FakeFault> = fc.oneof(
@@ -72,6 +81,7 @@ const fault: fc.Arbitrary<FakeFault> = fc.oneof(
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: edit.map((one) => ({ do: 'edit' as const, ...one })) },
   { weight: 4, arbitrary: fc.constant({ do: 'pass' as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'put-all-back' as const }) },
   { weight: 2, arbitrary: fc.constantFrom({ do: 'audit' as const }, { do: 'collect' as const }) },
   {
     weight: 3,

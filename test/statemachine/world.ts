@@ -30,11 +30,10 @@ export interface World {
   take(step: Step): Promise<void>;
   /** Edits stop; passes until nothing moves. @throws Error when that never happens (P1, P2) */
   settleDown(): Promise<void>;
-  /** @throws AssertionError when a promise is broken */
-  check(): Promise<void>;
+  /** Answers the conflicts that are open. @throws AssertionError when a promise is broken */
+  check(): Promise<readonly Conflict[]>;
   /** Decides every open conflict. */
   resolveAll(choice: ResolutionChoice): Promise<void>;
-  openConflicts(): Promise<readonly Conflict[]>;
 }
 
 export function createWorld(deps: WorldDeps): World {
@@ -73,9 +72,27 @@ export function createWorld(deps: WorldDeps): World {
     gone.delete(name);
   }
 
+  /** What the remote had when the last pass began. */
+  const earlier = new Map<Name, Memory | null>();
+
+  /**
+   * Whoever puts an item back sees what it is, and takes the facts of now off the list that are not of
+   * then. Those of then are not put on it: where a version is a hash and our answer was lost, nobody
+   * can tell that the item was ever anything else.
+   */
+  async function putBack(one: Edit, now: Memory | null): Promise<void> {
+    const then = earlier.get(one.name) ?? null;
+    if (!then) return remove(one, now);
+    if (JSON.stringify(then) === JSON.stringify(now)) return;
+    for (const fact of now?.observations ?? [])
+      if (!then.observations.includes(fact)) written.delete(fact);
+    await put(one, then);
+  }
+
   async function edit(one: Edit): Promise<void> {
     const before = await valueOn(one.side, one.name);
     if (one.does === 'delete') return remove(one, before);
+    if (one.does === 'put-back') return putBack(one, before);
     facts += 1;
     const value = before ?? { name: one.name, type: 'person', observations: [], relations: [] };
     if (one.does === 'retype') return put(one, { ...value, type: `TYPE ${facts}` });
@@ -95,15 +112,7 @@ export function createWorld(deps: WorldDeps): World {
 
   /** Whether what either side shows is all there is: nobody's edit is on its way. */
   async function isAgreed(who: Name): Promise<boolean> {
-    const rows = await engine.database.withTenant(CALLER.tenant, (tx) =>
-      tx.query(
-        `SELECT 1 FROM sync_items i JOIN contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
-         WHERE i.link_id = $1 AND i.key = $2 AND i.state = 'synced' AND NOT i.dirty
-           AND c.hash = i.base_hub_hash
-           AND NOT EXISTS (SELECT 1 FROM sync_ops o WHERE o.link_id = i.link_id AND o.state = 'intended')`,
-        [link.id, keyOf(who)],
-      ),
-    );
+    const { rows } = await engine.admin.query(SELECT_AGREED, [link.id, keyOf(who)]);
     const [hub, there] = [await hubValue(who), remoteValue(who)];
     return rows.length > 0 && same(hub, there);
   }
@@ -147,9 +156,14 @@ export function createWorld(deps: WorldDeps): World {
   }
 
   async function take(step: Step): Promise<void> {
+    if (step.do !== 'edit' && step.do !== 'put-all-back')
+      for (const name of NAMES) earlier.set(name, remoteValue(name));
     switch (step.do) {
       case 'edit':
         return edit(step);
+      case 'put-all-back':
+        for (const name of NAMES) await edit({ side: 'remote', name, does: 'put-back' });
+        return;
       case 'pass':
         await engine.pass(link);
         return;
@@ -210,13 +224,7 @@ export function createWorld(deps: WorldDeps): World {
   /** Back-offs are over at once here; what the engine does between them is not the matter. */
   async function settleDown(): Promise<void> {
     for (let nth = 0, quiet = 0; nth < 20; nth += 1) {
-      await engine.database.withTenant(CALLER.tenant, async (tx) => {
-        await tx.query(
-          'UPDATE sync_items SET retry_at = now() WHERE link_id = $1 AND retry_at IS NOT NULL',
-          [link.id],
-        );
-        await tx.query('UPDATE sync_links SET rests_until = NULL WHERE id = $1', [link.id]);
-      });
+      await engine.admin.query(END_WAITS, [link.id]);
       const writes = remote.counters.writes;
       const { status, counters, inDoubt, heldBack } = await engine.pass(link);
       if (heldBack) nth -= 1;
@@ -227,8 +235,9 @@ export function createWorld(deps: WorldDeps): World {
     throw new Error('the link never came to rest');
   }
 
-  async function check(): Promise<void> {
-    const conflicts = new Map((await openConflicts()).map((one) => [one.key, one]));
+  async function check(): Promise<readonly Conflict[]> {
+    const open = await openConflicts();
+    const conflicts = new Map(open.map((one) => [one.key, one]));
     for (const who of NAMES) {
       const [hub, there, conflict] = [
         await hubValue(who),
@@ -256,6 +265,7 @@ export function createWorld(deps: WorldDeps): World {
         expect.fail(`"${fact}" of ${who} is lost (P4): ${JSON.stringify({ hub, there })}`);
       }
     }
+    return open;
   }
 
   /** All bodies the context ever had, as text. */
@@ -270,8 +280,22 @@ export function createWorld(deps: WorldDeps): World {
     return JSON.stringify(bodies.map((body): Json => body?.data ?? null));
   }
 
-  return { take, settleDown, check, resolveAll, openConflicts };
+  return { take, settleDown, check, resolveAll };
 }
+
+const SELECT_AGREED = `
+SELECT 1 FROM context_system.sync_items i
+JOIN context_system.contexts c ON c.tenant_id = i.tenant_id AND c.key = i.key
+WHERE i.link_id = $1 AND i.key = $2 AND i.state = 'synced' AND NOT i.dirty
+  AND c.hash = i.base_hub_hash
+  AND NOT EXISTS (
+    SELECT 1 FROM context_system.sync_ops o WHERE o.link_id = i.link_id AND o.state = 'intended')`;
+
+const END_WAITS = `
+WITH items AS (
+  UPDATE context_system.sync_items SET retry_at = now()
+  WHERE link_id = $1 AND retry_at IS NOT NULL)
+UPDATE context_system.sync_links SET rests_until = NULL WHERE id = $1 AND rests_until IS NOT NULL`;
 
 /** Without the order of sets. */
 function plain(memory: Memory | null): Memory | null {

@@ -1,7 +1,7 @@
 /**
- * The product as JavaScript, for tests that start and kill it as a process: every source compiled
- * without a type check, the workflows bundled. Kept under node_modules/.cache by the content of the
- * sources, so that only the first test after a change pays for it (some seconds).
+ * The product as JavaScript, for tests that start and kill it as a process. Kept under
+ * node_modules/.cache by the content of the sources, so that only the first test after a change pays
+ * for the build (some seconds).
  */
 import { createHash, randomUUID } from 'node:crypto';
 import {
@@ -9,35 +9,37 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
-import ts from 'typescript';
+import { lock } from 'proper-lockfile';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(ROOT, 'node_modules', '.cache', 'syncline-product');
 const NOT_THE_PRODUCT = new Set(['node_modules', 'dist', 'coverage', 'test', 'bench', 'docs']);
 const SOURCE = /\.(?:ts|json|md|sql)$/;
+const BUILDER = 'test/support/build-product.ts';
 const KEEP_MS = 24 * 3_600_000;
-const SILENT = () => undefined;
-
-const COMPILER_OPTIONS: ts.CompilerOptions = {
-  target: ts.ScriptTarget.ES2023,
-  module: ts.ModuleKind.ESNext,
-  experimentalDecorators: true,
-  useDefineForClassFields: false,
-  verbatimModuleSyntax: true,
-  rewriteRelativeImportExtensions: true,
+/** Compiling keeps the process from saying that it is alive. */
+const LOCKING = {
+  stale: 60_000,
+  retries: { forever: true, minTimeout: 200, maxTimeout: 200 },
+  onCompromised: () => undefined,
 };
 
-/** Path of the built program `name` of `main/`, e.g. `run`. */
-export async function builtProgram(name: string): Promise<string> {
-  return join(await builtProduct(), 'dist', 'main', `${name}.js`);
+/** Path of the built program of `main/`. */
+export async function builtProgram(name: 'run' | 'start' | 'config-command'): Promise<string> {
+  const dist = join(await builtProduct(), 'dist');
+  return name === 'run' ? join(dist, 'in-one', 'run.js') : join(dist, 'main', `${name}.js`);
+}
+
+/** Path of the built `syncline` command. */
+export async function builtCli(): Promise<string> {
+  return join(await builtProduct(), 'dist', 'cli', 'main.js');
 }
 
 /** Path of the bundled workflows, for a worker's `workflowBundle.codePath`. */
@@ -45,40 +47,42 @@ export async function builtWorkflows(): Promise<string> {
   return join(await builtProduct(), 'dist', 'workflow-bundle.js');
 }
 
-/** Folder of the build; made when the sources have changed. Safe in several processes at once. */
-async function builtProduct(): Promise<string> {
+/** Real path of the build, made when the sources have changed; looked for once in a process. */
+function builtProduct(): Promise<string> {
+  built ??= findOrBuild();
+  return built;
+}
+let built: Promise<string> | undefined;
+
+/** Several processes may want it at once: one builds, the others wait for that. */
+async function findOrBuild(): Promise<string> {
   const sources = sourceFiles();
-  const target = join(CACHE, digestOf([...sources, 'package.json', 'package-lock.json']));
-  if (existsSync(target)) return target;
-  removeOldBuilds();
+  const target = join(CACHE, digestOf([...sources, BUILDER, 'package.json', 'package-lock.json']));
+  if (!existsSync(target)) {
+    removeOldBuilds();
+    const release = await lock(CACHE, LOCKING);
+    try {
+      if (!existsSync(target)) await build(sources, target);
+    } finally {
+      await release();
+    }
+  }
+  // A program knows by its path that it was called itself, and node_modules may be a link.
+  return realpathSync(target);
+}
+
+async function build(sources: readonly string[], target: string): Promise<void> {
   const draft = join(CACHE, `draft-${randomUUID()}`);
   try {
-    for (const source of sources) emit(source, join(draft, 'dist'));
-    put(join(draft, 'package.json'), readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    put(join(draft, 'dist', 'workflow-bundle.js'), await workflowBundle());
-    // Whoever else built the same meanwhile built the same.
+    mkdirSync(draft);
+    // Imported late: the compilers take longer to load than a build that is there.
+    const { buildProduct } = await import('./build-product.ts');
+    await buildProduct(ROOT, sources, realpathSync(draft));
+    // Where the lock was taken for stale somebody else may have built the same.
     if (!existsSync(target)) renameSync(draft, target);
-  } catch (thrown) {
-    if (!existsSync(target)) throw thrown;
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
-  return target;
-}
-
-async function workflowBundle(): Promise<string> {
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: join(ROOT, 'workflows', 'index.ts'),
-    logger: {
-      log: SILENT,
-      trace: SILENT,
-      debug: SILENT,
-      info: SILENT,
-      warn: SILENT,
-      error: SILENT,
-    },
-  });
-  return code;
 }
 
 function sourceFiles(): string[] {
@@ -112,22 +116,4 @@ function digestOf(files: readonly string[]): string {
     hash.update(`${file}\0${content.length}\0`).update(content);
   }
   return hash.digest('hex').slice(0, 24);
-}
-
-function emit(source: string, into: string): void {
-  const text = readFileSync(join(ROOT, source), 'utf8');
-  if (!source.endsWith('.ts')) {
-    put(join(into, source), text);
-    return;
-  }
-  const { outputText } = ts.transpileModule(text, {
-    fileName: source,
-    compilerOptions: COMPILER_OPTIONS,
-  });
-  put(join(into, source.replace(/\.ts$/, '.js')), outputText);
-}
-
-function put(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, text);
 }

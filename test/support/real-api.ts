@@ -4,11 +4,10 @@ import type { ApiDeps } from '../../api/contract.ts';
 import type { ApiServer } from '../../api/server.ts';
 import type { SocketLimits } from '../../api/websocket/limits.ts';
 import { systemClock, type Clock } from '../../domain/clock.ts';
-import { migrate } from '../../main/migrate.ts';
 import { createStore, type FullStore, type StoreDeps } from '../../store/create-store.ts';
 import { createDatabase } from '../../store/database.ts';
 import { startTestApi, testApiDeps } from './api-under-test.ts';
-import { testDatabase } from './servers.ts';
+import { migratedDatabase } from './migrated-database.ts';
 
 export const TEST_MAX_CONTEXT_BYTES = 64 * 1024;
 
@@ -27,8 +26,7 @@ export async function startRealApi(
   socketLimits: Partial<SocketLimits> = {},
   storeDeps: Partial<StoreDeps> = {},
 ): Promise<RealApi> {
-  const postgres = await testDatabase();
-  await migrate(postgres.url);
+  const postgres = await migratedDatabase();
   const database = createDatabase({ url: postgres.url, poolMin: 0, poolMax: 5 });
   const offset = { offsetMs: 0 };
   const clock: Clock = { now: () => systemClock.now() + offset.offsetMs };

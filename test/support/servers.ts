@@ -43,12 +43,15 @@ export function hasRealPostgres(): boolean {
   return process.env['SYNCLINE_TEST_PG'] !== 'pglite';
 }
 
-/** An empty database; call `drop` in `afterAll`. Roles are shared by all databases of a server. */
-export async function testDatabase(): Promise<TestDatabase> {
+/**
+ * A database like `template`, empty unless told; call `drop` in `afterAll`. Roles are shared by all
+ * databases of a server. PGlite knows no templates.
+ */
+export async function testDatabase(template = 'template0'): Promise<TestDatabase> {
   if (!hasRealPostgres()) return pgliteDatabase();
-  const server = addressFrom('TEST_DATABASE_URL', 'Postgres');
+  const server = postgresServer();
   const name = `t_${randomUUID().replaceAll('-', '')}`;
-  await query(server, `create database ${name} template template0`);
+  await query(server, `create database ${name} template ${template}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return {
@@ -59,6 +62,11 @@ export async function testDatabase(): Promise<TestDatabase> {
       await query(server, `drop database if exists ${name} with (force)`);
     },
   };
+}
+
+/** URL of a superuser on the database `postgres` of the shared server. @throws Error when there is none */
+export function postgresServer(): string {
+  return addressFrom('TEST_DATABASE_URL', 'Postgres');
 }
 
 /** The shared Redis, and a prefix of our own. */

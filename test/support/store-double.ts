@@ -180,11 +180,15 @@ function createContexts(): Store['contexts'] {
       const row = rows.get(key);
       return row && (version === undefined || version === row.version) ? row : null;
     },
+    getVersion: async (_caller, key, version) => {
+      const row = found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      return found(row.version === version ? row : undefined, 'VERSION_NOT_FOUND');
+    },
     update: async (caller, { key, data, options }) => {
       refuseToSeal(options);
-      found(rows.get(key), 'CONTEXT_NOT_FOUND');
+      const { data: kept } = found(rows.get(key), 'CONTEXT_NOT_FOUND');
       expect(key, options.ifVersion);
-      return put(key, data, caller.actor);
+      return put(key, data ?? kept, caller.actor);
     },
     delete: async (_caller, { key, ifVersion }) => {
       const { version } = found(rows.get(key), 'CONTEXT_NOT_FOUND');
@@ -206,7 +210,11 @@ function createContexts(): Store['contexts'] {
       expect(key, ifVersion);
       return put(key, row.data, caller.actor);
     },
-    batch: async (_caller, { operations }) => operations.map(() => ({ status: 'missing' })),
+    batch: async (_caller, { operations }) =>
+      operations.map(() => ({
+        status: 'missing',
+        error: new AppError('CONTEXT_NOT_FOUND', 'It is not there.'),
+      })),
     diff: async (_caller, { key, from = 1, to = 2 }) => {
       found(rows.get(key), 'CONTEXT_NOT_FOUND');
       return { from, to, patch: [], delta: null };

@@ -13,10 +13,10 @@ import { startGuardian } from '../../dev/guardian.ts';
 import { choosePort, LOOPBACK } from '../../dev/ports.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { migrate } from '../../main/migrate.ts';
 import { pulseScheduleId } from '../../workflows/contract.ts';
 import { builtProgram } from './product-build.ts';
-import { testDatabase, testRedis, testTemporal, type TestTemporal } from './servers.ts';
+import { migratedDatabase } from './migrated-database.ts';
+import { testRedis, testTemporal, type TestTemporal } from './servers.ts';
 
 const START_MS = 60_000;
 const STOP_MS = 35_000;
@@ -68,10 +68,9 @@ export interface SynclineProcess {
 export async function startSyncline(options: SynclineOptions = {}): Promise<SynclineProcess> {
   const [program, database, port] = await Promise.all([
     builtProgram('run'),
-    testDatabase(),
+    migratedDatabase(),
     choosePort(0),
   ]);
-  await migrate(database.url);
   const databaseUrl = (await options.databaseDoor?.(database.url)) ?? database.url;
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'syncline-e2e-')));
   const redis = testRedis();

@@ -120,3 +120,45 @@ describe('an undo', () => {
     });
   });
 });
+
+describe('a link that runs only when asked', () => {
+  const begins = (calls: readonly (readonly unknown[])[]): unknown[] =>
+    calls.filter(([name]) => name === 'begin').map(([, given]) => given);
+
+  it.each(['approved', 'undo'] as const)(
+    'carries out what was asked (%s) and nothing after it, whatever the look found',
+    async (mode) => {
+      const link = worker.link({
+        begin: firstOf({ mode, isManual: true }),
+        observe: async () => ({ ...CHANGED, heldBack: true }),
+        execute: async (pass) => ({ ...EXECUTED, stale: 1, fence: pass.fence }),
+      });
+      await link.wake('approve');
+      await link.called('settle', 1);
+      // The next wake is answered by the next pass: nothing ran in between.
+      await link.wake('asked');
+      await link.called('settle', 2);
+      expect(begins(link.calls)).toMatchObject([{ trigger: 'approve' }, { trigger: 'asked' }]);
+      expect(begins(link.calls)[1]).not.toHaveProperty('follows');
+    },
+  );
+
+  it('goes on by itself with what its run has left, and says that it does', async () => {
+    const stale = [1, 0];
+    const link = worker.link({
+      begin: firstOf({ isManual: true, isRequested: true }),
+      observe: async () => CHANGED,
+      execute: async (pass) => ({ ...EXECUTED, stale: stale.shift() ?? 0, fence: pass.fence }),
+    });
+    await link.wake('run');
+    await link.called('settle', 2);
+    expect(begins(link.calls)).toMatchObject([{ trigger: 'run' }, { follows: true }]);
+  });
+
+  it('ends at a wake that nobody asked for', async () => {
+    const link = worker.link({ begin: async () => ({ status: 'refused', why: 'manual' }) });
+    await link.wake('hub change');
+    await link.handle.result();
+    expect(link.calls.map(([name]) => name)).toEqual(['begin']);
+  });
+});

@@ -44,8 +44,13 @@ function schedule(more: Partial<ScheduledBackups> = {}): ScheduledBackups {
 describe('a scheduled backup', () => {
   it('is made when the newest is as old as the interval, and not before', async () => {
     expect(await makeBackup(schedule())).toMatchObject({ status: 'made' });
+    const newestAt = nowMs;
     nowMs += HOUR_MS;
-    expect(await makeBackup(schedule())).toEqual({ status: 'not due' });
+    expect(await makeBackup(schedule())).toEqual({
+      status: 'not due',
+      newestAt,
+      intervalMs: 6 * HOUR_MS,
+    });
     nowMs += 5 * HOUR_MS;
     expect(await makeBackup(schedule())).toMatchObject({ status: 'made' });
     expect(readdirSync(directory)).toEqual([

@@ -49,11 +49,13 @@ describe.each(['A', 'C'] as const)('500 items and a poisoned one, grade %s', (gr
   /** The healthy items, as of one edit. */
   async function write(at: (tail: string) => ContextKey, edit: string): Promise<void> {
     const names = Array.from({ length: HEALTHY }, (_, nth) => `N${nth}`);
-    for (let from = 0; from < names.length; from += 5) {
-      await Promise.all(
-        names.slice(from, from + 5).map((name) => put(at(name), memory(name, [edit]))),
-      );
-    }
+    const operations = names.map((name) => ({
+      op: 'store' as const,
+      key: at(name),
+      data: memory(name, [edit]),
+      options: { kind: 'memory', ttl: null },
+    }));
+    await engine.store.contexts.batch(CALLER, { atomic: true, operations });
   }
 
   const put = (key: ContextKey, data: unknown) =>

@@ -83,6 +83,7 @@ async function writeOne(tx: Transaction, name: string): Promise<void> {
       agent_id: null,
       tags: [],
       metadata: {},
+      compress: null,
       expires_at: null,
     },
     createdAt: at,

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '../../../domain/errors.ts';
 import type { TenantId } from '../../../domain/ids.ts';
-import { createDatabase, type Database, type Transaction } from '../../../store/database.ts';
+import {
+  createDatabase,
+  type Database,
+  type OpenTransaction,
+  type Transaction,
+} from '../../../store/database.ts';
 import { CALLER, TENANT } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
 import { asKey, codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
@@ -12,9 +17,14 @@ beforeAll(async () => {
 });
 afterAll(() => under.close());
 
-const inTenant = <T>(work: (tx: Transaction) => Promise<T>): Promise<T> =>
+const inTenant = <T>(work: (tx: OpenTransaction) => Promise<T>): Promise<T> =>
   under.database.withTenant(TENANT, work);
 const AUDIT = `INSERT INTO audit (tenant_id, action, target) VALUES (current_setting('app.tenant'), $1, 'x')`;
+function circular(): object {
+  const value: { self?: object } = {};
+  value.self = value;
+  return value;
+}
 const audited = async (action: string): Promise<number> =>
   (await under.admin('SELECT 1 FROM audit WHERE action = $1', [action])).length;
 
@@ -36,6 +46,106 @@ describe('a transaction', () => {
     });
     await expect(swallowing).rejects.toThrow(/rolled back/);
     expect(await audited('swallowed')).toBe(0);
+  });
+
+  it('is committed by the message of its last statements, all of them or none', async () => {
+    const both = (first: string, second: string) =>
+      inTenant((tx) =>
+        tx.commitWith([
+          { sql: AUDIT, values: [first] },
+          { sql: 'SELECT 1 / length($1) AS one', values: [second] },
+        ]),
+      );
+    expect(await both('ended', 'x')).toEqual([[], [{ one: 1 }]]);
+    await expect(both('undone', '')).rejects.toThrow('division by zero');
+    const unsendable = inTenant((tx) =>
+      tx.commitWith([
+        { sql: AUDIT, values: ['unsent'] },
+        { sql: AUDIT, values: [circular()] },
+      ]),
+    );
+    await expect(unsendable).rejects.toThrow(/circular/i);
+    const counts = ['ended', 'undone', 'unsent'].map(audited);
+    expect(await Promise.all(counts)).toEqual([1, 0, 0]);
+  });
+
+  it('takes nothing more when its last statements were sent, and is not run again', async () => {
+    let tries = 0;
+    const going = inTenant(async (tx) => {
+      tries += 1;
+      await tx.commitWith([{ sql: AUDIT, values: ['once'] }]);
+      await tx.query(AUDIT, ['outside']);
+    });
+    expect(await codeOf(going)).toBe('INTERNAL');
+    const late = inTenant(async (tx) => {
+      tries += 1;
+      await tx.commitWith([{ sql: AUDIT, values: ['once'] }]);
+      throw new AppError('VERSION_CONFLICT', 'too late', { retryable: true });
+    });
+    expect(await codeOf(late)).toBe('INTERNAL');
+    expect(tries).toBe(2);
+    expect([await audited('once'), await audited('outside')]).toEqual([2, 0]);
+  });
+
+  it('goes on with named statements after a message that failed before, in or after them', async () => {
+    const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 1 });
+    const named = { sql: 'SELECT 10 / $1::int AS part', name: 'part' };
+    const fails = { sql: `SELECT 'x'::int` };
+    const parts = (...statements: Parameters<OpenTransaction['queryAll']>[0]) =>
+      database.withTenant(TENANT, (tx) => tx.commitWith(statements));
+    try {
+      for (const values of [[1], [circular()], [0], [2]] as const) {
+        const before = parts(fails, { ...named, values });
+        await expect(before).rejects.toThrow(/invalid input syntax/);
+        await expect(parts({ ...named, values }, fails)).rejects.toThrow();
+        expect(await parts({ ...named, values: [5] })).toEqual([[{ part: 2 }]]);
+      }
+      await expect(parts({ ...named, values: [0] })).rejects.toThrow('division by zero');
+      expect(await parts({ ...named, values: [2] })).toEqual([[{ part: 5 }]]);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('leaves no name behind on a connection that is somebody else’s', async () => {
+    const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 1, isPooled: false });
+    try {
+      const [names] = await database.withTenant(TENANT, (tx) =>
+        tx.queryAll([
+          { sql: 'SELECT name FROM pg_prepared_statements' },
+          { sql: 'SELECT 1', name: 'one' },
+        ]),
+      );
+      expect(names).toEqual([]);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('sees one tenant only in every message, and leaves nothing of it to the next', async () => {
+    const who = {
+      sql: `SELECT current_user AS role, current_setting('app.tenant') AS tenant`,
+    };
+    const database = createDatabase({ url: under.url, poolMin: 0, poolMax: 1 });
+    try {
+      for (const tenant of ['one', 'two'] as TenantId[]) {
+        const all = await database.withTenant(tenant, async (tx) => [
+          ...(await tx.queryAll([who, who])).flat(),
+          ...(await tx.query(who.sql)),
+          ...(await tx.commitWith([who])).flat(),
+        ]);
+        expect(all).toEqual(Array(4).fill({ role: 'syncline_app', tenant }));
+      }
+      await expect(
+        database.withTenant('three' as TenantId, (tx) => tx.query('SELECT nothing')),
+      ).rejects.toThrow(/nothing/);
+      await database.ping();
+      expect(await database.withSystem((tx) => tx.query(who.sql))).toEqual([
+        { role: 'syncline_system', tenant: '' },
+      ]);
+    } finally {
+      await database.close();
+    }
   });
 
   it('cannot be entered with a tenant that is SQL', async () => {

@@ -34,9 +34,11 @@ afterAll(() => under.close());
 /** Links that became due one after the other, the first of them longest ago. */
 const INSERT_MANY = `
 INSERT INTO sync_links (tenant_id, id, name, connector, config, prefix, direction, strategy, strategies,
-  interval_ms, trigger, guards, state, next_due_at, hub_cursor, remote_cursor, whole_due_at)
+  interval_ms, trigger, guards, state, next_due_at, hub_cursor, remote_cursor, cursor_doubted,
+  whole_due_at)
 SELECT $1, gen_random_uuid(), $3 || nth, 'fake', $4::json, 'p/', 'both', 'three-way', '[]',
-  5000, 'auto', '{}', 'active', now() - ($2::int - nth) * interval '1 second', '0.0', 'c', now() + interval '1 hour'
+  5000, 'auto', '{}', 'active', now() - ($2::int - nth) * interval '1 second', '0.0', 'c', false,
+  now() + interval '1 hour'
 FROM generate_series(1, $2) AS nth`;
 
 const addMany = (tenant: string, count: number, name = 'l', config: object = {}) =>
@@ -187,6 +189,7 @@ describe('whether there is work', () => {
 
   it.each([
     ['failed the last time', `UPDATE sync_links SET state = 'failed'`],
+    ['has written since it last looked', `UPDATE sync_links SET cursor_doubted = true`],
     ['is due for a whole pass', `UPDATE sync_links SET whole_due_at = now()`],
     [
       'has an item to decide',

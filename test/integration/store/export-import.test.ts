@@ -31,24 +31,26 @@ interface Line extends Omit<ImportVersion, 'createdAt' | 'updatedAt' | 'expiresA
   readonly expiresAt: string | null;
 }
 
+function versionOf(text: string, line: number): ImportVersion {
+  const said = JSON.parse(text) as Line;
+  const { expiresAt } = said;
+  return {
+    ...said,
+    line,
+    reason: said.reason ?? null,
+    createdAt: new Date(said.createdAt),
+    updatedAt: new Date(said.updatedAt),
+    expiresAt: expiresAt === null ? null : new Date(expiresAt),
+  };
+}
+
 function importLines(
   caller: Caller,
   lines: readonly string[],
   mode: ImportMode = 'skip',
 ): Promise<ImportResult> {
   async function* parsed(): AsyncGenerator<ImportVersion> {
-    for (const [nth, text] of lines.entries()) {
-      const said = JSON.parse(text) as Line;
-      const { expiresAt } = said;
-      yield {
-        ...said,
-        line: nth + 1,
-        reason: said.reason ?? null,
-        createdAt: new Date(said.createdAt),
-        updatedAt: new Date(said.updatedAt),
-        expiresAt: expiresAt === null ? null : new Date(expiresAt),
-      };
-    }
+    for (const [nth, text] of lines.entries()) yield versionOf(text, nth + 1);
   }
   return under.store.importer.import(caller, mode, parsed());
 }
@@ -299,6 +301,26 @@ describe('an import over contexts that are there', () => {
       [mine.tenant],
     );
     expect(sent.flatMap((row) => row.keys).sort()).toEqual(['k', 'new']);
+  });
+});
+
+describe('an import under way', () => {
+  it('leaves alone what somebody else wrote between two of its lines', async () => {
+    const [mine, theirs] = [await freshTenant(), await freshTenant()];
+    await put(under, theirs, 'k', 'first');
+    await put(under, theirs, 'k', 'second');
+    const lines = (await exported(theirs)).map((text, nth) => versionOf(text, nth + 1));
+    async function* slowly(): AsyncGenerator<ImportVersion> {
+      yield lines[0]!;
+      // More than is written together.
+      for (let nth = 0; nth < 600; nth += 1) yield { ...lines[0]!, key: asKey(`between/${nth}`) };
+      await put(under, mine, 'k', 'mine');
+      yield lines[1]!;
+      yield { ...lines[1]!, version: 9 };
+    }
+    const result = await under.store.importer.import(mine, 'skip', slowly());
+    expect(result).toMatchObject({ imported: 601, skipped: 2, failed: 0 });
+    expect(await under.store.contexts.get(mine, asKey('k'))).toMatchObject({ data: 'mine' });
   });
 });
 

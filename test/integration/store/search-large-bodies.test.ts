@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Hash } from '../../../domain/hash.ts';
-import type { Database, Transaction } from '../../../store/database.ts';
+import type { Database, OpenTransaction } from '../../../store/database.ts';
 import { MAX_TEXT_BYTES } from '../../../store/search/body-text.ts';
 import { indexContexts } from '../../../store/search/index-contexts.ts';
 import { createSearchIndex } from '../../../store/search/search-index.ts';
@@ -32,8 +32,12 @@ interface Look {
 }
 
 /** A transaction that tells what each statement brought. */
-function watched(tx: Transaction, onLook: (look: Look) => Promise<void> | void): Transaction {
+function watched(
+  tx: OpenTransaction,
+  onLook: (look: Look) => Promise<void> | void,
+): OpenTransaction {
   return {
+    ...tx,
     query: async <Row extends object>(sql: string, values?: readonly unknown[]) => {
       const rows = await tx.query<Row>(sql, values);
       const sizes = rows

@@ -30,6 +30,7 @@ it('are taken from as many contexts as have half a million words', async () => {
     withTenant: (tenant, work) =>
       under.database.withTenant(tenant, (tx) =>
         work({
+          ...tx,
           query: async <Row extends object>(sql: string, values?: readonly unknown[]) => {
             const rows = await tx.query<Row>(sql, values);
             read.push(...rows);

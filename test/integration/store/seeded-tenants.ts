@@ -72,6 +72,11 @@ async function seedSyncRows(
       [randomUUID(), hash],
     );
     await tx.query(
+      `INSERT INTO search_pending (tenant_id, contexts, keys)
+       VALUES (current_setting('app.tenant'), 1, ARRAY[$1])`,
+      [MINE],
+    );
+    await tx.query(
       `INSERT INTO feed_horizons (tenant_id, xid, seq) VALUES (current_setting('app.tenant'), '0', 0)`,
     );
   });

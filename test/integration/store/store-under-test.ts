@@ -7,11 +7,10 @@ import type { Caller } from '../../../domain/context.ts';
 import type { ContextKey, TenantId } from '../../../domain/ids.ts';
 import type { Json } from '../../../domain/json.ts';
 import { DEFAULT_GUARDS } from '../../../domain/link.ts';
-import { migrate } from '../../../main/migrate.ts';
 import type { NewLink } from '../../../store/contract.ts';
 import { createStore, type FullStore, type StoreDeps } from '../../../store/create-store.ts';
 import { createDatabase, type Database } from '../../../store/database.ts';
-import { testDatabase } from '../../support/servers.ts';
+import { migratedDatabase } from '../../support/migrated-database.ts';
 
 /** Bytes one context may have in these tests. */
 export const MAX_CONTEXT_BYTES = 256 * 1024;
@@ -48,8 +47,7 @@ export function otherStore({ database }: StoreUnderTest, more: Partial<StoreDeps
 
 /** Opens it; call `close` in `afterAll`. */
 export async function openStore(more: Partial<StoreDeps> = {}): Promise<StoreUnderTest> {
-  const where = await testDatabase();
-  await migrate(where.url);
+  const where = await migratedDatabase();
   const database = createDatabase({ url: where.url, poolMin: 0, poolMax: 24 });
   const clock = { offsetMs: 0 };
   let commits = 0;

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ApiDeps, CallerOfKey, Scope } from '../../../api/contract.ts';
 import { holds } from '../../../api/middleware/authenticate.ts';
-import { createKeyDoor } from '../../../api/middleware/key-door.ts';
+import { createKeyDoor, LATE_LOOKUPS_PER_SECOND } from '../../../api/middleware/key-door.ts';
 import { createKeyLookup, FRESH_MS } from '../../../api/middleware/key-lookup.ts';
+import type { SharedCounts } from '../../../api/middleware/shared-counts.ts';
 import type { TenantId } from '../../../domain/ids.ts';
 import { AppError } from '../../../domain/errors.ts';
 import {
@@ -108,6 +109,52 @@ describe('a look-up', () => {
     for (let nth = 0; nth < 20_000; nth += 1) await lookup(`guess-${nth}`);
     await lookup('good');
     expect(asked.filter((key) => key === 'good')).toHaveLength(1);
+  });
+});
+
+describe('the door, past the wrong keys an address may try', () => {
+  function guarded() {
+    const looked: string[] = [];
+    const clock = { ms: 5_000 };
+    let wrong = 0;
+    const counts = {
+      get: async () => ({ totalHits: wrong, resetTime: new Date(900_000) }),
+      increment: async () => ({ totalHits: (wrong += 1), resetTime: undefined }),
+    } as unknown as SharedCounts;
+    const { admit } = createKeyDoor({
+      clock: { now: () => clock.ms },
+      guesses: { counts, max: 3, windowMs: 900_000 },
+      log: { warn: () => undefined },
+      async lookup(key) {
+        looked.push(key);
+        return key.startsWith('good') ? OWNER : null;
+      },
+    });
+    const outcome = (key: string, address = 'here'): Promise<string> =>
+      admit(key, address).then(
+        () => 'in',
+        (error: unknown) => (error as AppError).code,
+      );
+    return { outcome, looked, clock, wrong: () => wrong };
+  }
+
+  it('looks a few keys up a second and refuses the others unseen; a right one gets in', async () => {
+    const { outcome, looked, clock, wrong } = guarded();
+    for (let nth = 0; nth < 3; nth += 1) {
+      expect(await outcome(`guess-${nth}`)).toBe('UNAUTHENTICATED');
+    }
+    expect(await outcome('good-new')).toBe('in');
+    for (let nth = 0; nth < 100; nth += 1) {
+      expect(await outcome(`more-${nth}`)).toBe('RATE_LIMITED');
+    }
+    expect(looked).toHaveLength(3 + LATE_LOOKUPS_PER_SECOND);
+    expect(wrong()).toBe(3);
+    // The guesser has used up this second, but not for those who are known, nor for other addresses.
+    expect(await outcome('good-late')).toBe('RATE_LIMITED');
+    expect(await outcome('good-new')).toBe('in');
+    expect(await outcome('good-late', 'elsewhere')).toBe('in');
+    clock.ms += 1_000;
+    expect(await outcome('good-late')).toBe('in');
   });
 });
 

@@ -116,6 +116,19 @@ describe('the client', () => {
     expect(requests[0]?.url).toBe('http://h/api/context/list?tag=a+b&tag=c&prefix=x%2F');
   });
 
+  it('refuses a key no URL can carry, before it asks for something else', async () => {
+    const { client, requests } = clientOf([]);
+    for (const key of ['', '.', '..'])
+      expect((await errorOf(client.get(key))).code).toBe('INVALID_KEY');
+    expect((await errorOf(client.delete(''))).code).toBe('INVALID_KEY');
+    expect(requests).toHaveLength(0);
+  });
+
+  it('refuses an option there is none of', () => {
+    const misspelt: object = { apikey: 'k' };
+    expect(() => new ContextClient(misspelt)).toThrow(/no option `apikey`.*apiKey/);
+  });
+
   it('imports nothing of Node, and only types of the API', () => {
     const folder = new URL('../../../client/', import.meta.url);
     for (const file of readdirSync(folder)) {

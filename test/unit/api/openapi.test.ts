@@ -26,6 +26,31 @@ describe('the OpenAPI document', () => {
     expect(body['additionalProperties']).toBe(false);
   });
 
+  it('calls nothing readOnly, which generated clients would not send', () => {
+    expect(text).not.toContain('"readOnly"');
+  });
+
+  it('says of a repeated parameter only that it is an array', () => {
+    const { get } = document.paths?.['/api/context/list'] as {
+      get: { parameters: { name: string; schema: object }[] };
+    };
+    const tag = get.parameters.find(({ name }) => name === 'tag')?.schema;
+    expect(tag).toMatchObject({ type: 'array', items: { type: 'string' } });
+    expect(tag).not.toHaveProperty('anyOf');
+  });
+
+  it('names the headers a write takes and answers', () => {
+    const { post } = document.paths?.['/api/context/store'] as {
+      post: {
+        parameters: { name: string; in: string }[];
+        responses: Record<string, { headers?: object }>;
+      };
+    };
+    const headers = post.parameters.filter((each) => each.in === 'header').map(({ name }) => name);
+    expect(headers).toEqual(['If-Match', 'If-None-Match', 'Idempotency-Key']);
+    expect(Object.keys(post.responses['201']?.headers ?? {})).toEqual(['ETag', 'Location']);
+  });
+
   it('gives each call its parameters', () => {
     const get = document.paths?.['/api/context/list'] as {
       get: { parameters: { name: string }[] };

@@ -92,4 +92,9 @@ describe('readJson', () => {
     const value = readJson(bytes('{"a":[-0,-0.0],"b":0}'), 5);
     expect(jsonText(value)).toBe('{"a":[-0,-0],"b":0}');
   });
+
+  it('reads a million short texts as fast as few long ones', () => {
+    const text = `[${Array(1_000_000).fill('"a"').join(',')}]`;
+    expect(readJson(bytes(text), 1)).toHaveLength(1_000_000);
+  });
 });

@@ -164,8 +164,61 @@ describe('what is not there', () => {
     const answer = await call('PATCH /api/sync/links');
     expect(answer.body['code']).toBe('METHOD_NOT_ALLOWED');
     expect(answer.headers.get('allow')).toBe('POST, GET, HEAD, OPTIONS');
-    expect((await call('POST /api/context/docs')).headers.get('allow')).toBe('GET, HEAD');
+    expect((await call('POST /api/context/docs')).headers.get('allow')).toBe('GET, HEAD, OPTIONS');
     expect((await call('OPTIONS /api/sync/links')).status).toBe(204);
+  });
+});
+
+describe('pages and documents', () => {
+  it.each(['/api/context/docs', '/api/context/openapi.json', '/metrics'])(
+    '%s take GET without a query, as the calls do',
+    async (path) => {
+      for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+        const refused = await call(`${method} ${path}`);
+        expect([refused.status, refused.body['code']]).toEqual([405, 'METHOD_NOT_ALLOWED']);
+        expect(refused.headers.get('allow')).toBe('GET, HEAD, OPTIONS');
+      }
+      const options = await call(`OPTIONS ${path}`);
+      expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, HEAD, OPTIONS']);
+      const query = await call(`GET ${path}?x=1`);
+      expect(query).toMatchObject({ status: 400, body: { errors: [{ pointer: '/x' }] } });
+      expect((await fetch(api.url + path)).status).toBe(200);
+    },
+  );
+
+  it('the WebSocket says what it is to who comes without an upgrade', async () => {
+    const answer = await call('GET /context-ws');
+    expect([answer.status, answer.headers.get('upgrade')]).toEqual([426, 'websocket']);
+  });
+});
+
+describe('a refusal says', () => {
+  it('how to write a key with a slash', async () => {
+    const cut = await call('GET /api/context/get/proj/notes');
+    expect(cut).toMatchObject({ status: 404, body: { code: 'NOT_FOUND' } });
+    expect(cut.body['detail']).toContain('%2F');
+    expect((await call('GET /api/context/nothing')).body['detail']).not.toContain('%2F');
+  });
+
+  it.each([
+    ['{"key":"a","data":[1,2', 'ends too early'],
+    ['{"key":"a" "data":1}', 'at character 12'],
+    ['{"key":"secret","data":}', '"}" is not expected'],
+  ])('where JSON is broken, and quotes none of it: %s', async (body, where) => {
+    const { status, body: problem } = await call('POST /api/context/store', { body });
+    expect([status, problem['code']]).toEqual([400, 'INVALID_JSON']);
+    expect(problem['detail']).toContain(where);
+    expect(problem['detail']).not.toContain('secret');
+  });
+
+  it.each([
+    ['GET /api/context/list?prefix=a&prefix=b', undefined, '/prefix', 'must not be repeated'],
+    ['POST /api/context/store', { key: 1, data: 1 }, '/key', 'must be a string'],
+    ['POST /api/context/store', { data: 1 }, '/key', 'is required'],
+    ['POST /api/context/store', [], '', 'must be an object'],
+  ])('in plain words what is wrong: %s %j', async (target, body, pointer, detail) => {
+    const answer = await call(target, body === undefined ? {} : { body });
+    expect(answer.body['errors']).toContainEqual({ pointer, detail });
   });
 });
 
@@ -193,16 +246,67 @@ describe('preconditions', () => {
     expect((await put({ 'if-match': '"4"' }, { ifVersion: 3 })).status).toBe(400);
   });
 
-  it('If-Match: * and "0" speak about being there', async () => {
-    const send = (tag: string): Promise<TestAnswer> =>
+  it('If-Match: * and If-None-Match: * speak about being there', async () => {
+    const send = (name: string, tag: string): Promise<TestAnswer> =>
       call('POST /api/context/store', {
         body: { key: 'fresh', data: 1 },
-        headers: { 'if-match': tag },
+        headers: { [name]: tag },
       });
-    expect((await send('*')).status).toBe(412);
-    expect((await send('"0"')).status).toBe(201);
-    expect((await send('"0"')).status).toBe(412);
-    expect((await send('*')).status).toBe(200);
+    expect((await send('if-match', '*')).status).toBe(412);
+    expect((await send('if-none-match', '*')).status).toBe(201);
+    const there = await send('if-none-match', '*');
+    expect([there.status, there.body['code'], there.body['currentVersion']]).toEqual([
+      412,
+      'VERSION_CONFLICT',
+      1,
+    ]);
+    expect((await send('if-match', '*')).status).toBe(200);
+  });
+
+  it('If-None-Match refuses a write over the versions it names, weak tags included', async () => {
+    await storeKey('none');
+    const send = (target: string, headers: Record<string, string>, body?: object) =>
+      call(target, { headers, ...(body && { body }) });
+    const update = (tag: string) =>
+      send('PUT /api/context/update/none', { 'if-none-match': tag }, { data: 2 });
+    for (const tag of ['*', '"1"', 'W/"1"', '"7", "1"']) {
+      const refused = await update(tag);
+      expect([tag, refused.status, refused.body['currentVersion']]).toEqual([tag, 412, 1]);
+    }
+    expect((await update('"7"')).body['version']).toBe(2);
+    expect((await update('"x"')).body['version']).toBe(3);
+    expect((await update('3')).status).toBe(400);
+    const remove = (tag: string) =>
+      send('DELETE /api/context/delete/none', { 'if-none-match': tag });
+    expect((await remove('"3"')).status).toBe(412);
+    const both = { 'if-match': '"3"', 'if-none-match': '"3"' };
+    expect((await send('PUT /api/context/update/none', both, { data: 4 })).status).toBe(412);
+    expect((await remove('"4"')).status).toBe(200);
+  });
+
+  it('goes with ifVersion: a mismatch of that answers 409', async () => {
+    await storeKey('both');
+    const put = (tag: string, ifVersion: number): Promise<TestAnswer> =>
+      call('PUT /api/context/update/both', {
+        body: { data: 2, options: { ifVersion } },
+        headers: { 'if-none-match': tag },
+      });
+    const other = await put('"7"', 3);
+    expect([other.status, other.body['currentVersion']]).toEqual([409, 1]);
+    expect((await put('"7"', 1)).status).toBe(200);
+  });
+
+  it('tags are compared as text: "05" is not 5, and "0" is nothing', async () => {
+    await storeKey('text');
+    for (const tag of ['"01"', '"1.0"', '"0"', '"+1"']) {
+      const update = { body: { data: 2 }, headers: { 'if-match': tag } };
+      const refused = await call('PUT /api/context/update/text', update);
+      expect([tag, refused.status, refused.body['currentVersion']]).toEqual([tag, 412, 1]);
+    }
+    const store = { body: { key: 'absent', data: 1 }, headers: { 'if-match': '"0"' } };
+    const absent = await call('POST /api/context/store', store);
+    expect([absent.status, absent.body['currentVersion']]).toEqual([412, 0]);
+    expect((await call('GET /api/context/get/absent')).status).toBe(404);
   });
 
   it('If-None-Match answers 304 with the tag and no body', async () => {

@@ -70,6 +70,40 @@ describe('exit codes and messages', () => {
     expect(twice.stderr).toBe('error VALIDATION: A link of that name exists.\n  /name: is taken\n');
   });
 
+  it('with --json, tells an error as JSON with what the API said', async () => {
+    const missing = await cli(['context', 'get', 'nope', '--json']);
+    expect([missing.code, missing.stdout]).toEqual([1, '']);
+    const problem = {
+      code: 'CONTEXT_NOT_FOUND',
+      status: 404,
+      detail: 'There is no context `nope`.',
+    };
+    expect(JSON.parse(missing.stderr)).toMatchObject({ error: problem });
+    const old = ['context', 'put', 'held', '1', '--if-version'];
+    await cli([...old, '0']);
+    const moved = await cli([...old, '0', '--json']);
+    expect(JSON.parse(moved.stderr)).toMatchObject({
+      error: { code: 'VERSION_CONFLICT', currentVersion: 1 },
+    });
+    const unreachable = await cli(['status', '--json'], { url: 'http://127.0.0.1:9' });
+    expect(JSON.parse(unreachable.stderr)).toMatchObject({
+      error: {
+        code: 'UNREACHABLE',
+        status: 0,
+        detail: expect.stringMatching(/npm start/) as string,
+      },
+    });
+    const usage = await cli(['context', 'put', 'k', 'not json', '--json']);
+    expect([usage.code, JSON.parse(usage.stderr)]).toMatchObject([2, { error: { code: 'USAGE' } }]);
+  });
+
+  it.each(['context', 'link', 'sync', 'conflicts', 'keys', 'tenants', 'config'])(
+    'the help of `%s` has an example',
+    async (group) => {
+      expect((await cli([group, '--help'])).stdout).toContain(`Example:\n  $ syncline ${group} `);
+    },
+  );
+
   it('1 and what to do when nothing runs', async () => {
     const { code, stderr } = await cli(['status'], { url: 'http://127.0.0.1:9' });
     expect(code).toBe(1);
@@ -245,6 +279,35 @@ describe('the environment', () => {
     expect(readEnvironment({ SYNCLINE_HOME: folder, SYNCLINE_URL: url }).url).toBe(url);
     writeFileSync(join(folder, 'lock.json'), '{"pid":1,"url":null}');
     expect(readEnvironment({ SYNCLINE_HOME: folder }).url).toBe('http://127.0.0.1:3100');
+  });
+
+  it.each([
+    [{ CONTEXT_API_PORT: '4100' }, 'http://127.0.0.1:4100'],
+    [{ CONTEXT_API_HOST: 'hub.example', CONTEXT_API_PORT: '80' }, 'http://hub.example:80'],
+    [{ CONTEXT_API_HOST: '0.0.0.0' }, 'http://127.0.0.1:3100'],
+    [{ CONTEXT_API_HOST: '::1', CONTEXT_API_PORT: '4100' }, 'http://[::1]:4100'],
+    [{ CONTEXT_API_PORT: 'no port' }, 'http://127.0.0.1:3100'],
+    [{ SYNCLINE_URL: 'http://127.0.0.1:5000', CONTEXT_API_PORT: '4100' }, 'http://127.0.0.1:5000'],
+  ])('given %j, looks at %s', (env, url) => {
+    expect(readEnvironment({ SYNCLINE_HOME: join(folder, 'none'), ...env }).url).toBe(url);
+  });
+});
+
+describe('a failed link', () => {
+  it('says why, where one looks first', async () => {
+    const { get } = store.links;
+    const { list } = store.runs;
+    store.links.get = async (caller, id) => ({ ...(await get(caller, id)), state: 'failed' });
+    const error = { code: 'CONNECTOR_UNREACHABLE', detail: 'The folder is gone.' };
+    const run = { ...runRow('r9'), status: 'failed', error } as const;
+    store.runs.list = async () => ({ items: [run], nextCursor: null });
+    const shown = await cli(['link', 'show', 'files']);
+    const runs = await cli(['sync', 'runs', 'files']);
+    Object.assign(store.links, { get });
+    Object.assign(store.runs, { list });
+    expect(shown.stdout).toContain('failed: CONNECTOR_UNREACHABLE: The folder is gone.');
+    expect(runs.stdout).toMatch(/^RUN.*ERROR$/m);
+    expect(runs.stdout).toContain('CONNECTOR_UNREACHABLE: The folder is gone.');
   });
 });
 

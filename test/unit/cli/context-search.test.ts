@@ -64,6 +64,14 @@ describe('syncline context search', () => {
     ]);
   });
 
+  it('tells how many contexts of a large sync cannot be found yet', async () => {
+    answer = { ...NOTHING, pending: 2_100 };
+    expect((await cli('x')).stdout).toBe(
+      '2100 contexts of a sync cannot be found yet; try again in a moment.\nNothing found.\n',
+    );
+    expect(JSON.parse((await cli('x', '--json')).stdout)).toMatchObject({ pending: 2_100 });
+  });
+
   it('says so when there is nothing, and prints the whole answer as JSON when asked', async () => {
     expect((await cli('x')).stdout).toBe('Nothing found.\n');
     expect(JSON.parse((await cli('x', '--json')).stdout)).toEqual(NOTHING);

@@ -63,6 +63,12 @@ function isSubsequence(some: readonly string[], all: readonly string[]): boolean
   return at === some.length;
 }
 
+/** Whether the frontmatter has such a line. */
+function says(source: string, key: string): boolean {
+  const lines = source.slice(0, frontmatterLength(source)).split(/\r\n?|\n/);
+  return lines.some((one) => one.startsWith(`${key}:`));
+}
+
 describe('a note', () => {
   it('says what was written to it, whatever stood there, or is refused', () => {
     fc.assert(
@@ -96,13 +102,20 @@ describe('a note', () => {
         const wanted = canonicalMemory({ ...note.memory, observations: [...rest, ...added] });
         const text = unlessRefused(() => editNote(note, wanted, parse));
         if (text === null) return;
+        const lines = text.split(/\r\n?|\n/);
         // A file that did not end in a line break does not get one: the last line takes it along.
         const head = source.slice(0, frontmatterLength(source)).trimEnd();
-        expect(text.slice(0, head.length)).toBe(head);
+        // Where a heading would now be taken for the name, the frontmatter gets a line that says it.
+        if (says(text, 'name') && !says(source, 'name')) {
+          expect(isSubsequence(head === '' ? [] : head.split(/\r\n?|\n/), lines)).toBe(true);
+        } else expect(text.slice(0, head.length)).toBe(head);
         const kept = new Set(wanted.observations);
-        expect(isSubsequence(linesOutside(note, kept), text.split(/\r\n?|\n/))).toBe(true);
+        expect(isSubsequence(linesOutside(note, kept), lines)).toBe(true);
       }),
-      { numRuns: 400 },
+      {
+        numRuns: 400,
+        examples: [['---\n# nothing yet\n---\nalpha\n# alpha', { added: [], dropped: 0 }]],
+      },
     );
   });
 
@@ -114,7 +127,10 @@ describe('a note', () => {
         if (isText) expect(text).not.toBeNull();
         if (text !== null) expect(readNote('n.md', text, parse).memory).toEqual(wanted);
       }),
-      { numRuns: 300 },
+      {
+        numRuns: 300,
+        examples: [[{ name: ' \n', type: '', observations: [], relations: [] }]],
+      },
     );
   });
 });

@@ -41,7 +41,6 @@ function opOn(file: MemoryFile, name: string, value: Memory | null): RemoteOp {
     remoteId: asRemoteId(name),
     value,
     expectedVersion: version,
-    expectedValue: null,
   };
 }
 

@@ -60,6 +60,55 @@ describe('a document with frontmatter', () => {
     },
   );
 
+  const ODD = [
+    'tags: [a,b]',
+    'name: "x"   # who',
+    'about: >',
+    '  folded',
+    '  text',
+    'metadata: {type: user, x: 1}',
+    'list:',
+    '- one',
+    "-   'two'",
+    '',
+    '# the last',
+    "last:   'y'",
+  ];
+  const odd = (lines: readonly string[], eol: string): string =>
+    ['---', ...lines, '---', ''].join(eol);
+
+  it.each([
+    ['a quoted value with a comment', { name: 'z' }, { 1: 'name: "z"   # who' }],
+    [
+      'a value in a mapping on one line',
+      { metadata: { type: 'note', x: 1 } },
+      { 5: 'metadata: {type: note, x: 1}' },
+    ],
+    ['a list on one line', { tags: ['a', 'b', 'c'] }, { 0: 'tags: [a, b, c]' }],
+    ['the last value', { last: 'w' }, { 11: "last:   'w'" }],
+    ['a folded text', { about: 'short' }, { 2: 'about: short', 3: null, 4: null }],
+    ['a member that goes', { last: undefined }, { 11: null }],
+    ['a member that comes', { more: true }, { 12: 'more: true' }],
+    ['a list of lines', { list: ['one'] }, { 8: null }],
+  ])('changes %s and nothing else', (_what, change, lines) => {
+    for (const eol of ['\n', '\r\n']) {
+      const source = odd(ODD, eol);
+      const { frontmatter } = parseFrontmatter(source);
+      const wanted = JSON.parse(JSON.stringify({ ...frontmatter, ...change })) as JsonObject;
+      const changed: Record<string, string | null> = lines;
+      const expected = [...ODD, null].map((line, at) =>
+        changed[at] === undefined ? line : changed[at],
+      );
+      const text = renderFrontmatter({ frontmatter: wanted, text: '' }, source);
+      expect(text).toBe(
+        odd(
+          expected.filter((line) => line !== null),
+          eol,
+        ),
+      );
+    }
+  });
+
   it('keeps every byte of frontmatter that did not change', () => {
     fc.assert(
       fc.property(fc.constantFrom('\n', '\r\n'), fc.string(), (eol, comment) => {

@@ -44,7 +44,6 @@ function edited(
       remoteId: asRemoteId(name),
       value: change && canonicalMemory({ ...(entry?.memory ?? blank), ...change }),
       expectedVersion: entry?.version ?? null,
-      expectedValue: null,
     };
   });
   const edit = editMemories(file, ops, mapping(more));
@@ -258,7 +257,6 @@ describe('editing a memory file', () => {
       remoteId: asRemoteId(from),
       value: { name: to, type: 'section', observations: [], relations: [] },
       expectedVersion: file.entries.get(from)?.version ?? null,
-      expectedValue: null,
     });
     const how = mapping({ isTaken: (name) => name === 'AGENTS.md' });
     expect(editMemories(file, [op('A', 'B')], how).outcomes).toMatchObject([

@@ -78,7 +78,6 @@ const create = {
   remoteId: asRemoteId('x'),
   value: { v: -0 },
   expectedVersion: null,
-  expectedValue: null,
 };
 
 describe('the config of hub', () => {

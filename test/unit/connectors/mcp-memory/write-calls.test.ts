@@ -134,7 +134,6 @@ function opFor(name: string, wish: 'rest' | 'delete' | Memory, graph: MemoryGrap
       remoteId: asRemoteId(name),
       value: wish === 'delete' ? null : wish,
       expectedVersion: isThere ? entry.version : null,
-      expectedValue: isThere ? (entry.value ?? null) : null,
     },
   ];
 }

@@ -41,6 +41,15 @@ describe('a plan', () => {
     expect(plan).toMatchObject({ wanted: "'usual' | 'common'", isWhole: true });
   });
 
+  it('reads what passes a filter where that is less than what has the words, and only there', () => {
+    const facets = [...ALL, 'p:small/'];
+    const fromOf = (shares: Record<string, number>, contexts = 100_000): string =>
+      planSearch(Object.keys(shares).join(' '), facets, storeWith(contexts, shares)).from;
+    expect(fromOf({ common: 0.2, usual: 0.02 })).toBe('facets');
+    expect(fromOf({ rare: 0.000_1 })).toBe('index');
+    expect(fromOf({ common: 0.2, usual: 0.02 }, 1_000_000)).toBe('index');
+  });
+
   it('looks among the newest for a word that nearly everything has', () => {
     const plan = planSearch('common', ALL, storeWith(100_000, { common: 0.6 }));
     expect(plan).toMatchObject({ from: 'newest', isWhole: false });

@@ -1,0 +1,88 @@
+/**
+ * The first look of a link at a hub that holds many contexts: each item is recorded with its name at
+ * once, instead of recorded first and named after, which costs twice. The hub's cursor is set only when
+ * all are recorded; a look that broke off begins again as any other does (observe.ts).
+ */
+import type { Hash } from '../../domain/hash.ts';
+import { loadStored } from '../blobs.ts';
+import type { Database } from '../database.ts';
+import { FEED_START } from '../feed.ts';
+import { unnested, valuesByColumn, type BatchColumns } from './batch.ts';
+import { IN_SCOPE, nameInTransaction, type NamelessItem, type Naming } from './observe.ts';
+import { withFence, withFencedLink, type PassRef } from './pass.ts';
+
+const SELECT_CONTEXTS = `
+SELECT key, kind, encrypted AS "isEncrypted", encode(hash, 'hex') AS hash FROM contexts
+WHERE ${IN_SCOPE} AND key > $2 COLLATE "C" ORDER BY key LIMIT $3`;
+
+/** Contexts in the link's scope, in key order, with their bodies. */
+export async function contextsInScope(
+  database: Database,
+  ref: PassRef,
+  page: { after: string; limit: number },
+): Promise<NamelessItem[]> {
+  return withFencedLink(database, ref, async (tx, { prefix }) => {
+    const rows = await tx.query<Omit<NamelessItem, 'body'> & { hash: Hash }>(SELECT_CONTEXTS, [
+      prefix,
+      page.after,
+      page.limit,
+    ]);
+    const bodies = await loadStored(
+      tx,
+      rows.map(({ hash }) => hash),
+    );
+    return rows.map(({ hash, ...item }) => ({ ...item, body: bodies.get(hash) ?? null }));
+  });
+}
+
+const ITEM_COLUMNS = {
+  key: 'text',
+  kind: 'text',
+  remote_id: 'text',
+} as const satisfies BatchColumns;
+
+// A name that is taken, and a key that is recorded already, are left to the ordinary way.
+const insertItems = (returning: string): string => `
+INSERT INTO sync_items (tenant_id, link_id, key, kind, remote_id, state, remote_status, dirty, dirty_since)
+SELECT current_setting('app.tenant'), $1::uuid, key, kind, remote_id, 'pending', 'unknown', true, now()
+FROM ${unnested(2, ITEM_COLUMNS)} AS n (key, kind, remote_id)
+ON CONFLICT DO NOTHING ${returning}`;
+
+const INSERT_NAMED = insertItems('RETURNING key');
+const INSERT_NAMELESS = insertItems('');
+
+/**
+ * Records contexts as items of the link, with what was decided about their names. Answers how many
+ * were set aside.
+ */
+export async function insertNamed(
+  database: Database,
+  ref: PassRef,
+  namings: readonly (Naming & { readonly contextKind: string })[],
+): Promise<number> {
+  return withFence(database, ref, async (tx) => {
+    const columns = (
+      items: readonly { key: string; kind: string; remote_id: string | null }[],
+    ): unknown[] => [ref.linkId, ...valuesByColumn(ITEM_COLUMNS, items)];
+    const named = namings.flatMap((n) =>
+      n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
+    );
+    const added = await tx.query<{ key: string }>(INSERT_NAMED, columns(named));
+    if (added.length === namings.length) return 0;
+    const isAdded = new Set(added.map(({ key }) => key));
+    const left = namings.filter(({ key }) => !isAdded.has(key));
+    const nameless = left.map(({ key, contextKind: kind }) => ({ key, kind, remote_id: null }));
+    await tx.query(INSERT_NAMELESS, columns(nameless));
+    return nameInTransaction(tx, ref, left);
+  });
+}
+
+/** Says that everything up to `head` has been looked at. */
+export async function endBaseline(database: Database, ref: PassRef, head: string): Promise<void> {
+  await withFence(database, ref, (tx) =>
+    tx.query(
+      `UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
+      [ref.linkId, head || FEED_START],
+    ),
+  );
+}
