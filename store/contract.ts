@@ -201,6 +201,8 @@ export interface LinkStatus {
   readonly items: number;
   readonly conflicts: number;
   readonly quarantined: number;
+  /** Items an undo put back, which rest until somebody edits them. */
+  readonly held: number;
   readonly nextRunAt: string | null;
   readonly guard: GuardTrip | null;
 }

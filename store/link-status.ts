@@ -11,6 +11,7 @@ const SELECT_COUNTS = `
 SELECT count(*) FILTER (WHERE state NOT IN ('tombstoned', 'excluded'))::int AS items,
   count(*) FILTER (WHERE state = 'conflict')::int AS conflicts,
   count(*) FILTER (WHERE state = 'quarantined')::int AS quarantined,
+  count(*) FILTER (WHERE state = 'held')::int AS held,
   coalesce(extract(epoch FROM now() - least(min(dirty_since) FILTER (WHERE dirty), (
     SELECT changed_at FROM changes
     WHERE tenant_id = current_setting('app.tenant') AND starts_with(key, $2) AND origin IS DISTINCT FROM $1::uuid
@@ -24,6 +25,7 @@ interface Counts {
   readonly items: number;
   readonly conflicts: number;
   readonly quarantined: number;
+  readonly held: number;
   readonly lagMs: number;
   readonly remoteAheadMs: number;
   readonly nowMs: number;
@@ -38,7 +40,7 @@ export async function readStatus(
   const values = [row.id, row.prefix, row.hub_cursor];
   const [counts] = await tx.query<Counts>(SELECT_COUNTS, values);
   const isScheduled = row.trigger === 'auto' && (row.state === 'active' || row.state === 'failed');
-  const { items, conflicts, quarantined, lagMs } = counts!;
+  const { items, conflicts, quarantined, held, lagMs } = counts!;
   return {
     state: row.state,
     lagMs: Math.max(0, Math.round(lagMs)),
@@ -49,6 +51,7 @@ export async function readStatus(
     items,
     conflicts,
     quarantined,
+    held,
     nextRunAt: isScheduled ? row.next_due_at.toISOString() : null,
     guard: row.guard,
   };

@@ -51,8 +51,11 @@ export function printLink(out: Output, link: WholeLink): void {
   const fallback = link.conflictFallback;
   if (fallback)
     out.line(`conflicts   decided by ${fallback.strategy} after ${fallback.afterMs} ms`);
-  const { items, conflicts, lagMs } = status;
-  out.line(`items       ${items}, ${conflicts} in conflict, ${quarantined.length} quarantined`);
+  const { items, conflicts, held, lagMs } = status;
+  const resting = held > 0 ? `, ${held} held since an undo` : '';
+  out.line(
+    `items       ${items}, ${conflicts} in conflict, ${quarantined.length} quarantined${resting}`,
+  );
   out.line(
     `lag         ${Math.round(lagMs)} ms; proved equal ${status.lastProvedEqualAt ?? 'never'}`,
   );

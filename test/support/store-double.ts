@@ -287,6 +287,7 @@ const STATUS: LinkStatus = {
   items: 0,
   conflicts: 0,
   quarantined: 1,
+  held: 0,
   nextRunAt: null,
   guard: null,
 };

@@ -65,6 +65,7 @@ describe.each(['A', 'B', 'C'] as const)('undo on a link with a grade-%s remote',
     made.remote.put(memory('Dora'));
     await made.sync();
     await made.undo((await made.last()).id);
+    expect(await engine.store.links.status(CALLER, made.link.id)).toMatchObject({ held: 4 });
     const held = await made.sides();
     const writes = made.remote.counters.writes;
     for (let nth = 0; nth < 3; nth += 1) {
