@@ -263,7 +263,9 @@ export const linkStatusSchema = z
     items: z.int(),
     conflicts: z.int(),
     quarantined: z.int(),
-    held: z.int().meta({ description: 'Put back by an undo; they rest until somebody edits them.' }),
+    held: z
+      .int()
+      .meta({ description: 'Put back by an undo; they rest until somebody edits them.' }),
     nextRunAt: timeSchema.nullable(),
     guard: guardTripSchema.nullable(),
   })
