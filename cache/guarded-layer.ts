@@ -3,7 +3,7 @@
  * deadline at most, and nothing once the breaker is open. What could not be deleted is remembered, and
  * the layer is not read again before it is; so a layer that comes back never gives an old value.
  */
-import { withDeadline } from './deadline.ts';
+import { withDeadline } from '../domain/with-deadline.ts';
 import { NOTHING, type CacheLayer } from './layer.ts';
 
 export interface GuardOptions {

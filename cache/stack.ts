@@ -3,6 +3,7 @@
  * invalidation is done, no value from before is given or kept, however loads, fills, faults of
  * layers and lost answers fall between (docs/caching.md).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { createFiller, type Origin } from './filling.ts';
 import { createFlights, type Flight } from './flights.ts';
 import type { CachedValue, CacheLayer, Entry } from './layer.ts';
@@ -332,15 +333,7 @@ export function createCache(options: CacheOptions): Cache {
   };
 }
 
-function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (ms <= 0 || signal?.aborted === true) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal?.addEventListener('abort', end, { once: true });
-  });
+async function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  if (ms <= 0 || signal?.aborted === true) return;
+  await delay(ms, undefined, { signal }).catch(() => undefined);
 }

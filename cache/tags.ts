@@ -4,7 +4,7 @@
  * random, not counted: a store that forgot one gives another, never an old one again.
  */
 import { LRUCache } from 'lru-cache';
-import { withDeadline } from './deadline.ts';
+import { withDeadline } from '../domain/with-deadline.ts';
 import { redisScript, type RedisCommands } from './redis-script.ts';
 
 /** Where processes share the versions. */

@@ -18,7 +18,7 @@ import {
   guardLayer,
   type ContextCache,
 } from '../cache/contract.ts';
-import { withDeadline } from '../cache/deadline.ts';
+import { withDeadline } from '../domain/with-deadline.ts';
 import { systemClock } from '../domain/clock.ts';
 import type { IdSource, TenantId } from '../domain/ids.ts';
 import type { CommittedChange, OnChanges } from '../store/announce-changes.ts';

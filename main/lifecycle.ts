@@ -1,6 +1,7 @@
 /** Things that run, stopped in the reverse order they were started, each with a deadline. */
 import type { Logger } from 'pino';
 import { messageOf } from '../domain/errors.ts';
+import { withDeadline } from '../domain/with-deadline.ts';
 
 export interface Running {
   readonly name: string;
@@ -26,7 +27,8 @@ export function createLifecycle(log: Pick<Logger, 'warn' | 'debug'>): Lifecycle 
     for (let last = running.pop(); last; last = running.pop()) {
       const { name, deadlineMs = DEADLINE_MS } = last;
       try {
-        await withDeadline(last.stop(), deadlineMs);
+        const late = (): Error => new Error(`took longer than ${deadlineMs} ms`);
+        await withDeadline(last.stop(), deadlineMs, late);
         log.debug({ part: name }, 'stopped');
       } catch (error) {
         log.warn({ part: name, error: messageOf(error) }, 'did not stop cleanly');
@@ -38,18 +40,6 @@ export function createLifecycle(log: Pick<Logger, 'warn' | 'debug'>): Lifecycle 
     add: (part) => void running.push(part),
     stop: () => (stopping ??= stopAll()),
   };
-}
-
-async function withDeadline(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`took longer than ${ms} ms`)), ms);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Runs `stop` once at the first SIGINT or SIGTERM; a second one ends the process at once. */

@@ -12,6 +12,7 @@ import {
 } from 'express-rate-limit';
 import { RedisStore, type RedisReply } from 'rate-limit-redis';
 import type { Clock } from '../../domain/clock.ts';
+import { withDeadline } from '../../domain/with-deadline.ts';
 
 export interface SharedCountsDeps {
   /** Sends Redis one command; null: there is no Redis, every process counts alone. */
@@ -56,7 +57,7 @@ export function createSharedCounts(deps: SharedCountsDeps): SharedCounts {
     if (!there || state !== 'down' || clock.now() < tryAtMs) return;
     state = 'trying';
     try {
-      await inTime(there.init(options), deadlineMs);
+      await withDeadline(there.init(options), deadlineMs);
       state = 'up';
       onMoved('redis');
     } catch {
@@ -73,7 +74,7 @@ export function createSharedCounts(deps: SharedCountsDeps): SharedCounts {
       return local;
     }
     try {
-      return await inTime(remote(there), DEADLINE_MS);
+      return await withDeadline(remote(there), DEADLINE_MS);
     } catch {
       // Of many requests that failed together, one tells.
       if (isUp()) onMoved('this process');
@@ -83,7 +84,7 @@ export function createSharedCounts(deps: SharedCountsDeps): SharedCounts {
     }
   }
 
-  const first = inTime(tryRedis(TRY_MS), DEADLINE_MS).catch(() => undefined);
+  const first = withDeadline(tryRedis(TRY_MS), DEADLINE_MS).catch(() => undefined);
   return {
     // Counted here too, so that a limit does not begin anew when Redis goes.
     increment: async (key) => ask((store) => store.increment(key), await here.increment(key)),
@@ -104,14 +105,4 @@ export function createSharedCounts(deps: SharedCountsDeps): SharedCounts {
 async function knownHits(store: RedisStore, key: string): Promise<ClientRateLimitInfo | undefined> {
   const found = await store.get(key);
   return found && Number.isFinite(found.totalHits) ? found : undefined;
-}
-
-/** An answer that lies there already is read first: a busy process is not a slow Redis. */
-function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout;
-  const late = new Promise<never>((_resolve, reject) => {
-    const giveUp = (): void => reject(new Error(`no answer within ${ms} ms`));
-    timer = setTimeout(() => setImmediate(giveUp), ms);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

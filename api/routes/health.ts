@@ -1,5 +1,6 @@
 /** Health of the servers behind, for people (health) and for probes (live, ready). */
 import { AppError } from '../../domain/errors.ts';
+import { withDeadline } from '../../domain/with-deadline.ts';
 import { CONTEXT_CALLS, type Health } from '../contract.ts';
 import type { ApiDeps, HealthCheck } from '../ports.ts';
 import { route, type Route } from './route.ts';
@@ -50,7 +51,7 @@ async function runCheck(check: HealthCheck): Promise<Check> {
   const startedAt = performance.now();
   const elapsed = (): number => Math.round(performance.now() - startedAt);
   try {
-    await withDeadline(check);
+    await withDeadline(check(), CHECK_TIMEOUT_MS, tooLate);
     return { status: 'up', latencyMs: elapsed() };
   } catch (error) {
     // Anybody may ask for health, so only our own messages are shown.
@@ -59,16 +60,5 @@ async function runCheck(check: HealthCheck): Promise<Check> {
   }
 }
 
-async function withDeadline(check: HealthCheck): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new AppError('UNAVAILABLE', `No answer within ${CHECK_TIMEOUT_MS} ms.`));
-    }, CHECK_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([check(), deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const tooLate = (): AppError =>
+  new AppError('UNAVAILABLE', `No answer within ${CHECK_TIMEOUT_MS} ms.`);

@@ -6,6 +6,7 @@
 import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
+import { withDeadline } from '../../domain/with-deadline.ts';
 import type { LinkMetrics, Metrics, MetricsStore } from '../../store/contract.ts';
 import { callerOf, checkScope } from '../middleware/authenticate.ts';
 import { isLoopbackUrl } from '../middleware/loopback-only.ts';
@@ -39,7 +40,7 @@ export function metricsRouter({ metrics, auth, clock, measures }: MetricsDeps): 
     const now = clock.now();
     for (const [of, { endedAt }] of kept)
       if (endedAt !== null && now - endedAt >= FRESH_MS) kept.delete(of);
-    return inTime((kept.get(tenant) ?? begin(tenant)).text);
+    return withDeadline((kept.get(tenant) ?? begin(tenant)).text, DEADLINE_MS, tooLate);
   }
 
   /** A count that takes long is waited for by later scrapes too: another would make it longer. */
@@ -81,20 +82,8 @@ interface Count {
   readonly text: Promise<string>;
 }
 
-async function inTime(work: Promise<string>): Promise<string> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new AppError('UNAVAILABLE', 'Counting the links takes too long.', {
-      retryable: true,
-    });
-    timer = setTimeout(() => reject(error), DEADLINE_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const tooLate = (): AppError =>
+  new AppError('UNAVAILABLE', 'Counting the links takes too long.', { retryable: true });
 
 /** Null: all of them. */
 function tenantOf(res: Response): TenantId | null {

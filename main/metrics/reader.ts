@@ -2,6 +2,7 @@
  * Numbers that are read when somebody scrapes. A read that fails or hangs costs its own numbers,
  * never the scrape; scrapes in quick succession share what was read.
  */
+import { withDeadline } from '../../domain/with-deadline.ts';
 
 /** Longest a scrape waits for one read, ms; Prometheus gives up after 10 s. */
 const DEADLINE_MS = 2_000;
@@ -34,7 +35,7 @@ export function createReader(onFailure: (of: string) => void): Reader {
     // A read that hangs is waited for by later scrapes too, not begun again.
     source.underWay ??= source.read().finally(() => (source.underWay = null));
     try {
-      await withDeadline(source.underWay);
+      await withDeadline(source.underWay, DEADLINE_MS);
       source.readAt = performance.now();
     } catch {
       onFailure(source.of);
@@ -50,16 +51,4 @@ export function createReader(onFailure: (of: string) => void): Reader {
       await Promise.all(sources.map(refresh));
     },
   };
-}
-
-async function withDeadline(work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('too late')), DEADLINE_MS);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

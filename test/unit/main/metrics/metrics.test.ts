@@ -150,7 +150,7 @@ describe('reading when scraped', () => {
   });
 
   it('a read that hangs is not begun again by the next scrape', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const failures: string[] = [];
       const reader = createReader((of) => failures.push(of));
