@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { SyncError, type ContextClient, type Run } from '../../client/index.ts';
+import { shownHead } from '../support/feed-shown.ts';
 import {
   startSyncline,
   type SynclineOptions,
@@ -202,7 +203,7 @@ describe('a remote that cannot be read fails the run with its reason, is left al
       markdown: readFileSync(sides.memories, 'utf8'),
       graph: readFileSync(sides.memoryFile, 'utf8'),
     };
-    const { cursor } = await client.changes({ since: 'now' });
+    const cursor = await shownHead(client);
 
     const watched = spoil(sides);
     const bytes = readFileSync(watched);

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ContextClient, Link, Run } from '../../client/index.ts';
 import type { Memory } from '../../domain/item.ts';
 import { syncWorkflowId } from '../../workflows/contract.ts';
+import { shownHead } from '../support/feed-shown.ts';
 import { historyText } from '../support/temporal-history.ts';
 import { startSyncline, type SynclineProcess } from '../support/syncline-process.ts';
 import {
@@ -212,7 +213,7 @@ describe('a quiet link', () => {
     // What the first sync left open (its echo, a second scan) is done after a run of each.
     await requestRun(links.factory);
     await requestRun(links.memory);
-    const { cursor } = await client.changes({ since: 'now' });
+    const cursor = await shownHead(client);
     const before = [fingerprint(sides.memories), fingerprint(sides.memoryFile)];
     for (let nth = 0; nth < 10; nth += 1) {
       for (const link of [links.factory, links.memory]) {

@@ -223,6 +223,7 @@ it('1,000 entities from the memory server appear in Markdown, and a second run w
   expect(sides.sections().size).toBe(1_000);
   expect(sides.sections()).toEqual(sides.entities());
   const before = [stampOf(sides.memories), stampOf(sides.memoryFile)];
+  await engine.shown();
   const head = await engine.store.contexts.changes(
     { tenant: 'default' as never, actor: null },
     { since: 'now', limit: 1 },

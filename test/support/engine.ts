@@ -18,10 +18,10 @@ import type { Caller } from '../../domain/context.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
-import { waitUntil } from '../../dev/wait-until.ts';
 import type { NewLink, SyncStore } from '../../store/contract.ts';
 import { createStore, type EncryptionDeps, type FullStore } from '../../store/create-store.ts';
 import { createDatabase, type Database } from '../../store/database.ts';
+import { feedShown } from './feed-shown.ts';
 import { migratedDatabase } from './migrated-database.ts';
 
 export const TENANT = 'default' as TenantId;
@@ -44,6 +44,8 @@ export interface TestEngine {
   readonly databaseUrl: string;
   /** As a superuser, outside of any tenant: what a test sets or looks up costs one round trip. */
   readonly admin: pg.Pool;
+  /** Resolves when the change feed hides nothing. */
+  shown(): Promise<void>;
   /** One pass, as the workflow would do it. */
   pass(link: Link): Promise<PassResult>;
   /** Passes until nothing is in doubt or stale; at most `limit`. */
@@ -108,8 +110,12 @@ export async function createTestEngine(options: {
     await steps.settle(token, outcome);
   }
 
+  /** A pass would see what is hidden next time, but a test counts on what one pass does. */
+  const shown = (): Promise<void> =>
+    feedShown(async (text) => (await admin.query<object>({ name: 'hidden', text })).rows);
+
   async function pass(link: Link): Promise<PassResult> {
-    await allShown(admin);
+    await shown();
     const done = await runSmallPass(
       { ...steps, settle: settleUnlessCrashed },
       { tenant: TENANT, linkId: link.id, trigger: 'test' },
@@ -136,6 +142,7 @@ export async function createTestEngine(options: {
     database,
     databaseUrl: where.url,
     admin,
+    shown,
     pass,
     async drain(link, limit = 10) {
       for (let nth = 1; ; nth += 1) {
@@ -183,22 +190,3 @@ function watched(sync: SyncStore, onCall: (when: 'before' | 'after') => Promise<
     },
   });
 }
-
-/**
- * Waits until the change feed hides nothing. A transaction of any database of the server (another
- * test file's, say) holds the feed back; a pass would see the rest next time, but a test counts on
- * what one pass does.
- */
-async function allShown(admin: pg.Pool): Promise<void> {
-  const look = async (): Promise<true | null> =>
-    (await admin.query(SELECT_HIDDEN)).rows.length === 0 ? true : null;
-  await waitUntil(look, { timeoutMs: 20_000, everyMs: 5 });
-}
-
-const SELECT_HIDDEN = {
-  name: 'hidden',
-  text: `
-SELECT 1 FROM context_system.changes WHERE tenant_id = $1
-  AND xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`,
-  values: [TENANT],
-};

@@ -6,7 +6,6 @@ import type { AnyConnectorType } from '../../connectors/contract.ts';
 import type { ContextKey } from '../../domain/ids.ts';
 import type { Json } from '../../domain/json.ts';
 import type { Link } from '../../domain/link.ts';
-import { waitUntil } from '../../dev/wait-until.ts';
 import type { NewLink } from '../../store/contract.ts';
 import type { EncryptionDeps } from '../../store/create-store.ts';
 import { startTestApi, testApiDeps } from './api-under-test.ts';
@@ -64,20 +63,10 @@ export async function startHubNode(
       );
       return row!.count;
     },
-    async shown() {
-      const look = async (): Promise<true | null> => {
-        const hidden = await database.withTenant(CALLER.tenant, (tx) => tx.query(SELECT_HIDDEN));
-        return hidden.length === 0 ? true : null;
-      };
-      await waitUntil(look, { timeoutMs: 20_000, everyMs: 5 });
-    },
+    shown: engine.shown,
     async close() {
       await server.stop(1000);
       await engine.close();
     },
   };
 }
-
-const SELECT_HIDDEN = `
-SELECT 1 FROM changes WHERE tenant_id = current_setting('app.tenant')
-  AND xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Caller, ContextOptions } from '../../../domain/context.ts';
 import { canonicalJson, type Json } from '../../../domain/json.ts';
 import type { ImportMode, ImportResult, ImportVersion } from '../../../store/contract.ts';
-import { asKey, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import { asKey, openStore, put, untilShown, type StoreUnderTest } from './store-under-test.ts';
 
 let under: StoreUnderTest;
 
@@ -282,6 +282,7 @@ describe('an import over contexts that are there', () => {
   it('is in the change feed, version by version, and wakes links', async () => {
     const { mine, lines } = await scene();
     await under.admin('DELETE FROM outbox');
+    await untilShown(under);
     const { cursor } = await under.store.contexts.changes(mine, { since: 'now', limit: 1 });
     await importLines(mine, lines, 'overwrite');
     await expect

@@ -8,7 +8,15 @@ import { encodeBody, saveBodies } from '../../../store/blobs.ts';
 import { BLOB_REFERENCES, collectBlobs } from '../../../store/collect-blobs.ts';
 import { CALLER, TENANT } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
-import { asKey, codeOf, newLink, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import {
+  asKey,
+  codeOf,
+  newLink,
+  openStore,
+  put,
+  untilShown,
+  type StoreUnderTest,
+} from './store-under-test.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -40,23 +48,15 @@ const age = (days: number) =>
     UPDATE changes SET changed_at = changed_at - interval '${days} days';
     UPDATE contexts SET updated_at = updated_at - interval '${days} days';
     UPDATE blobs SET created_at = created_at - interval '${days} days'`);
-/** Waits until the feed hides nothing: transactions of other test files hold it back. */
-const allShown = () =>
-  vi.waitFor(async () => {
-    const hidden = await under.admin(
-      'SELECT 1 FROM changes WHERE xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1',
-    );
-    expect(hidden).toEqual([]);
-  }, 20_000);
 const remove = (key: string) => under.store.contexts.delete(CALLER, { key: asKey(key) });
 const changes = async (since: string | null = null) => {
-  await allShown();
+  await untilShown(under);
   return (await under.store.contexts.changes(CALLER, { since, limit: 100 })).changes.map(
     ({ key, version }) => `${key}@${version}`,
   );
 };
 const head = async () => {
-  await allShown();
+  await untilShown(under);
   return (await under.store.contexts.changes(CALLER, { since: 'now', limit: 1 })).cursor;
 };
 const rows = async (table: string): Promise<number> =>

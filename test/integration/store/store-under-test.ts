@@ -1,5 +1,4 @@
 /** The store over a migrated database of the test file's own, with a clock that can be moved. */
-import { waitUntil } from '../../../dev/wait-until.ts';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { systemClock } from '../../../domain/clock.ts';
@@ -10,6 +9,7 @@ import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import type { NewLink } from '../../../store/contract.ts';
 import { createStore, type FullStore, type StoreDeps } from '../../../store/create-store.ts';
 import { createDatabase, type Database } from '../../../store/database.ts';
+import { feedShown } from '../../support/feed-shown.ts';
 import { migratedDatabase } from '../../support/migrated-database.ts';
 
 /** Bytes one context may have in these tests. */
@@ -136,10 +136,5 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
 
 /** Waits until the change feed hides nothing: any transaction of the server holds it back. */
 export async function untilShown(under: StoreUnderTest): Promise<void> {
-  const look = async (): Promise<true | null> =>
-    (await under.admin(SELECT_HIDDEN)).length === 0 ? true : null;
-  await waitUntil(look, { timeoutMs: 20_000, everyMs: 5 });
+  await feedShown((sql) => under.admin(sql));
 }
-
-const SELECT_HIDDEN = `
-SELECT 1 FROM changes WHERE xid >= context_system.feed_position(pg_snapshot_xmin(pg_current_snapshot())) LIMIT 1`;
