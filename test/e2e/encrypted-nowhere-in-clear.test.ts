@@ -13,7 +13,7 @@ import { systemClock } from '../../domain/clock.ts';
 import { hashJson } from '../../domain/hash.ts';
 import type { Json } from '../../domain/json.ts';
 import { writeBackup } from '../../store/backup/write-backup.ts';
-import { newMasterKey } from '../support/encryption.ts';
+import { newMasterKey, spellingsOf } from '../support/encryption.ts';
 import { testRedis } from '../support/servers.ts';
 import { startSyncline, type SynclineProcess } from '../support/syncline-process.ts';
 import { historyText } from '../support/temporal-history.ts';
@@ -71,18 +71,6 @@ const read = async (key: string): Promise<unknown> => {
   return (JSON.parse(text) as { data: unknown }).data;
 };
 
-/** The canary as it may be spelled. */
-function spellings(): string[] {
-  const bytes = Buffer.from(CANARY);
-  // Base64 depends on where in a group of three it begins.
-  const base64 = [0, 1, 2].map((shift) =>
-    Buffer.concat([Buffer.alloc(shift), bytes])
-      .toString('base64')
-      .slice(4, -4),
-  );
-  return [CANARY, bytes.toString('hex'), ...base64];
-}
-
 /** Names that anybody could compute who guesses a body. */
 function guesses(): string[] {
   return sent.flatMap((body) => {
@@ -93,7 +81,7 @@ function guesses(): string[] {
 
 function expectNothingIn(text: string, where: string): void {
   expect(text.length, `${where} is empty`).toBeGreaterThan(0);
-  for (const spelling of [...spellings(), ...guesses(), MASTER]) {
+  for (const spelling of [...spellingsOf(CANARY), ...guesses(), MASTER]) {
     expect(text.includes(spelling), `${spelling} is in ${where}`).toBe(false);
   }
 }

@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { builtProgram } from '../support/product-build.ts';
+import { runProgram, type ProgramRun } from '../support/run-program.ts';
 import { testDatabase, type TestDatabase } from '../support/servers.ts';
 
 let folder: string;
@@ -23,19 +23,11 @@ async function run(
   program: 'run' | 'config-command',
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
+): Promise<ProgramRun> {
   const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, [await builtProgram(program), ...args], {
+  return runProgram([await builtProgram(program), ...args], {
     cwd: folder,
     env: { PATH, HOME, ...env },
-  });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text: Buffer) => (out += text.toString('utf8')));
-  child.stderr.on('data', (text: Buffer) => (err += text.toString('utf8')));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
   });
 }
 

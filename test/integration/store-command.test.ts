@@ -1,5 +1,4 @@
 /** The program behind `syncline backup|restore`: what it refuses before it opens anything, and what it tells after. */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../domain/clock.ts';
 import { writeBackup } from '../../store/backup/write-backup.ts';
 import { encryptionWith, newMasterKey } from '../support/encryption.ts';
+import { runProgram, type ProgramRun } from '../support/run-program.ts';
 import { asKey, openStore, type StoreUnderTest } from './store/store-under-test.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../main/store-command.ts', import.meta.url));
@@ -35,20 +35,11 @@ afterAll(async () => {
 function run(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
+): Promise<ProgramRun> {
   const { PATH, HOME } = process.env;
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), PROGRAM, ...args],
-    { cwd: folder, env: { PATH, HOME, TSX_TSCONFIG_PATH: TSCONFIG, ...env } },
-  );
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text: Buffer) => (out += text.toString('utf8')));
-  child.stderr.on('data', (text: Buffer) => (err += text.toString('utf8')));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
+  return runProgram(['--import', import.meta.resolve('tsx'), PROGRAM, ...args], {
+    cwd: folder,
+    env: { PATH, HOME, TSX_TSCONFIG_PATH: TSCONFIG, ...env },
   });
 }
 

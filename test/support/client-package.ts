@@ -2,12 +2,12 @@
  * The published client as a package of its own, as `npm install syncline` would put it: built of the
  * sources as they are now, in a folder below node_modules so that its dependencies are found.
  */
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { runProgram } from './run-program.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -102,19 +102,10 @@ function typeErrors(file: string): string[] {
     );
 }
 
-function run(args: readonly string[], cwd: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    let complaints = '';
-    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve(said);
-      else reject(new Error(`ended with ${code}: ${complaints}\n${said}`));
-    });
-  });
+async function run(args: readonly string[], cwd: string): Promise<string> {
+  const { code, out, err } = await runProgram(args, { cwd, env: process.env });
+  if (code !== 0) throw new Error(`ended with ${code}: ${err}\n${out}`);
+  return out;
 }
 
 function put(path: string, text: string): void {

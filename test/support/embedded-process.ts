@@ -2,7 +2,6 @@
  * The product as `npm start` runs it on a bare machine: one process that brings up its own Postgres
  * (PGlite), Redis and Temporal in a home folder, and the `syncline` command beside it.
  */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,16 +11,11 @@ import { startGuardian } from '../../dev/guardian.ts';
 import { choosePort, LOOPBACK } from '../../dev/ports.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
 import { builtProgram } from './product-build.ts';
+import { runProgram, type ProgramRun } from './run-program.ts';
 
 /** Three servers come up, on a busy machine. */
 const START_MS = 120_000;
 const STOP_MS = 70_000;
-
-export interface CommandRun {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 export interface EmbeddedSyncline {
   /** Folder in which it runs; `.syncline` in it is its home. */
@@ -35,7 +29,7 @@ export interface EmbeddedSyncline {
   /** SIGTERM; resolves when it and its servers are gone. */
   stop(): Promise<void>;
   /** Runs `syncline …` as a program of its own, on this installation. */
-  cli(...args: readonly string[]): Promise<CommandRun>;
+  cli(...args: readonly string[]): Promise<ProgramRun>;
   /** Stops it and removes the folder. */
   close(): Promise<void>;
 }
@@ -89,7 +83,7 @@ export async function createEmbedded(
       return { ended: await started.ended, said: started.logTail() };
     },
     stop: async () => child?.stop(STOP_MS),
-    cli: (...args) => runCommand([command, ...args], { cwd: folder, env: surroundings }),
+    cli: (...args) => runProgram([command, ...args], { cwd: folder, env: surroundings }),
     async close() {
       await embedded.stop();
       client.close();
@@ -98,19 +92,4 @@ export async function createEmbedded(
     },
   };
   return embedded;
-}
-
-function runCommand(
-  args: readonly string[],
-  place: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
-): Promise<CommandRun> {
-  const child = spawn(process.execPath, [...args], { ...place, stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text: Buffer) => (out += text.toString('utf8')));
-  child.stderr.on('data', (text: Buffer) => (err += text.toString('utf8')));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
 }

@@ -3,10 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { findCommand } from '../../dev/find-command.ts';
 import { choosePort, LOOPBACK } from '../../dev/ports.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
+import { callRedis, redisAnswers } from './redis-call.ts';
 
 export interface OwnRedis {
   readonly url: string;
@@ -32,32 +32,10 @@ export async function startOwnRedis(): Promise<OwnRedis> {
   const port = await choosePort(0);
   let child: ChildProcess | null = null;
 
-  async function call(command: string, ...args: string[]): Promise<unknown> {
-    const client = new Redis({
-      port,
-      host: LOOPBACK,
-      lazyConnect: true,
-      retryStrategy: () => null,
-    });
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-      return await client.call(command, ...args);
-    } finally {
-      client.disconnect();
-    }
-  }
-
-  const isUp = (): Promise<true | null> =>
-    call('PING').then(
-      () => true as const,
-      () => null,
-    );
-
   async function start(): Promise<void> {
     const args = ['--port', String(port), '--bind', LOOPBACK, '--dir', folder, '--save', ''];
     child = spawn(redisCommand()!, [...args, '--appendonly', 'no'], { stdio: 'ignore' });
-    await waitUntil(isUp, { timeoutMs: 10_000, everyMs: 20 });
+    await waitUntil(() => redisAnswers(port), { timeoutMs: 10_000, everyMs: 20 });
   }
 
   async function kill(): Promise<void> {
@@ -73,7 +51,7 @@ export async function startOwnRedis(): Promise<OwnRedis> {
   return {
     url: `redis://${LOOPBACK}:${port}`,
     port,
-    call,
+    call: (command, ...args) => callRedis(port, command, ...args),
     freeze: (isFrozen) => void child?.kill(isFrozen ? 'SIGSTOP' : 'SIGCONT'),
     kill,
     start,

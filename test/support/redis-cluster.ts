@@ -1,12 +1,12 @@
 /** A real Redis Cluster for tests: three masters on this machine, without replicas. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { startChild, type Child } from '../../dev/child.ts';
 import { findCommand } from '../../dev/find-command.ts';
 import type { Guardian } from '../../dev/guardian.ts';
 import { choosePort, LOOPBACK } from '../../dev/ports.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
+import { callRedis, redisAnswers } from './redis-call.ts';
 
 export interface TestRedisCluster {
   /** `redis-cluster://…` naming two of the three nodes. */
@@ -50,7 +50,7 @@ export async function startRedisCluster(
       }),
     );
     ports.push(port);
-    await waitUntil(() => answers(port), { timeoutMs: 10_000, everyMs: 20 });
+    await waitUntil(() => redisAnswers(port), { timeoutMs: 10_000, everyMs: 20 });
   }
   await shareSlots(ports);
   return {
@@ -70,16 +70,16 @@ async function shareSlots(ports: readonly number[]): Promise<void> {
   for (const [nth, port] of ports.entries()) {
     const from = Math.floor((nth * SLOTS) / NODES);
     const to = Math.floor(((nth + 1) * SLOTS) / NODES) - 1;
-    await call(port, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to));
+    await callRedis(port, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to));
   }
   const [first, ...others] = ports;
   for (const port of others) {
-    const own = await call(port, 'CLUSTER', 'NODES');
+    const own = await callRedis(port, 'CLUSTER', 'NODES');
     const bus = /@(\d+)/.exec(String(own))?.[1];
-    await call(first!, 'CLUSTER', 'MEET', LOOPBACK, String(port), bus!);
+    await callRedis(first!, 'CLUSTER', 'MEET', LOOPBACK, String(port), bus!);
   }
   const agree = async (): Promise<true | null> => {
-    const states = await Promise.all(ports.map((port) => call(port, 'CLUSTER', 'INFO')));
+    const states = await Promise.all(ports.map((port) => callRedis(port, 'CLUSTER', 'INFO')));
     return states.every(
       (state) =>
         String(state).includes('cluster_state:ok') &&
@@ -89,28 +89,4 @@ async function shareSlots(ports: readonly number[]): Promise<void> {
       : null;
   };
   await waitUntil(agree, { timeoutMs: 30_000, everyMs: 50 });
-}
-
-async function answers(port: number): Promise<true | null> {
-  return call(port, 'PING').then(
-    () => true as const,
-    () => null,
-  );
-}
-
-async function call(port: number, command: string, ...args: string[]): Promise<unknown> {
-  const client = new Redis({
-    host: LOOPBACK,
-    port,
-    lazyConnect: true,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-  });
-  client.on('error', () => undefined);
-  try {
-    await client.connect();
-    return await client.call(command, ...args);
-  } finally {
-    client.disconnect();
-  }
 }

@@ -23,7 +23,7 @@ import {
   type TestAnswer,
 } from '../../support/api-under-test.ts';
 import { runTestCli, type CliRun } from '../../support/cli-under-test.ts';
-import { encryptionWith, newMasterKey } from '../../support/encryption.ts';
+import { encryptionWith, newMasterKey, spellingsOf } from '../../support/encryption.ts';
 import { asKey, openStore, otherStore, type StoreUnderTest } from '../store/store-under-test.ts';
 
 const CANARY = `canary${randomBytes(12).toString('hex')}`;
@@ -85,20 +85,8 @@ async function restoredWith(encryption: EncryptionDeps | null): Promise<Installa
   return installation;
 }
 
-/** The canary as it may be spelled in a file or a table. */
-function spellings(): string[] {
-  const bytes = Buffer.from(CANARY);
-  // Base64 depends on where in a group of three it begins.
-  const base64 = [0, 1, 2].map((shift) =>
-    Buffer.concat([Buffer.alloc(shift), bytes])
-      .toString('base64')
-      .slice(4, -4),
-  );
-  return [CANARY, bytes.toString('hex'), ...base64];
-}
-
 const expectNothingIn = (text: string): void =>
-  expect(spellings().filter((spelling) => text.includes(spelling))).toEqual([]);
+  expect(spellingsOf(CANARY).filter((spelling) => text.includes(spelling))).toEqual([]);
 
 /** Every row of every table of a store, as text. */
 async function everything({ under }: Installation): Promise<string> {
