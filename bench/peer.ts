@@ -44,8 +44,8 @@ export interface RoundTimes {
   readonly catchUpMs: number;
   /** The first pass with nothing to do, right after the first sync. */
   readonly firstQuietMs: number;
-  /** One item in a hundred changed on each side. */
-  readonly changedMs: number;
+  /** One item in a hundred changed on each side, several times one after the other. */
+  readonly changedMs: readonly number[];
   /** Passes with nothing to do, later. */
   readonly quietMs: readonly number[];
   readonly peakRssMb: number;
