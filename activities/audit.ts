@@ -47,11 +47,11 @@ interface SeenAnew {
 }
 
 async function readAnew(scope: PassScope): Promise<SeenAnew> {
-  const { connector, signal, heartbeat } = scope;
+  const { connector, remoteCursor: since, signal, heartbeat } = scope;
   const digests = createDigests();
   const hashes = new Map<RemoteId, Hash | null>();
   for (let next: string | null = null; ;) {
-    const page = await connector.observe({ since: null, page: next, signal });
+    const page = await connector.observe({ since, isWhole: true, page: next, signal });
     const entries = await withValues(connector, page.entries, signal);
     await hashAll(scope, entries, hashes);
     heartbeat();

@@ -115,9 +115,10 @@ function viewOf(found: WatchedConflict | null, nowMs: number): ConflictView {
       isHeld: false,
     };
   }
-  const { status, linkName, reason, places, revision, dueAt, fallback } = found;
+  const { status, linkId, linkName, reason, places, revision, dueAt, fallback } = found;
   return {
     status,
+    linkId,
     linkName,
     reason,
     places,

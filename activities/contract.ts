@@ -95,6 +95,12 @@ export interface PassOutcome {
   readonly error: PassFault | null;
 }
 
+/** How the link stands once its pass is closed. */
+export interface SettledPass {
+  /** Conflicts of the link that wait for a decision; absent where a worker of before answered. */
+  readonly openConflicts?: number;
+}
+
 /** Why a pass failed. */
 export interface PassFault {
   readonly code: string;
@@ -111,6 +117,7 @@ export type SmallPass =
       readonly pass: PassToken;
       readonly outcome: PassOutcome;
       readonly parts: PassParts;
+      readonly openConflicts?: number;
     }
   /** Too large for one local activity: the workflow goes on from `parts`. */
   | { readonly status: 'handed-over'; readonly pass: PassToken; readonly parts: PassParts };
@@ -118,6 +125,8 @@ export type SmallPass =
 /** How a conflict stands, for its workflow: no content. */
 export interface ConflictView {
   readonly status: ConflictStatus | 'gone';
+  /** Absent where a worker of before answered, or the conflict is gone. */
+  readonly linkId?: LinkId;
   readonly linkName: string | null;
   readonly reason: ConflictReason | null;
   /** How many places are contested. */
@@ -170,7 +179,7 @@ export interface SyncActivities {
   /** Executes the stored plan batch by batch, each settled in one transaction. */
   execute(pass: PassToken): Promise<Executed>;
   /** Closes the pass and records its outcome. */
-  settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  settle(pass: PassToken, outcome: PassOutcome): Promise<SettledPass>;
   /** Wakes every due link that has something to do, as far as there are places. Answers how many. */
   pulse(): Promise<{ woken: number }>;
 }

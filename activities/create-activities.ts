@@ -50,7 +50,8 @@ export function createSteps(given: ActivityDeps) {
       const result = await deps.sync.beginPass({ ...link, newRunId, connectorVersion });
       if (result.status === 'refused') return result;
       openPasses.keep(result.pass);
-      const { ref, trigger, mode, isRequested, othersWait, remoteCursor } = result.pass;
+      const { ref, trigger, mode, isRequested, othersWait, remoteCursor, mustLookWhole } =
+        result.pass;
       const pass: PassToken = {
         ...ref,
         linkName: result.pass.link.name,
@@ -59,7 +60,7 @@ export function createSteps(given: ActivityDeps) {
         isRequested,
         othersWait,
         ...(result.pass.link.trigger === 'manual' && { isManual: true }),
-        isBaseline: remoteCursor === null,
+        isBaseline: remoteCursor === null || mustLookWhole,
         startedAtMs: deps.clock.now(),
       };
       return { status: 'begun' as const, pass };
@@ -88,13 +89,14 @@ export function createSteps(given: ActivityDeps) {
       if (pass.mode === 'audit' && outcome.status === 'settled') {
         await deps.sync.proveEqual({ tenant, linkId, runId, fence }, deps.clock.now());
       }
-      await deps.sync.finishPass(
+      const { openConflicts } = await deps.sync.finishPass(
         { tenant, linkId, runId, fence },
         { ...outcome, mode: pass.mode, trigger: pass.trigger, isNotable },
       );
       openPasses.forget(pass);
       if (outcome.error?.code === 'CONNECTOR_UNREACHABLE') await deps.pool.drop(tenant, linkId);
       if (isNotable) deps.onPass?.(pass, outcome);
+      return { openConflicts };
     },
     takeOver: (pass: PassToken) => deps.sync.takeOver(pass),
     async pulse() {

@@ -34,15 +34,21 @@ const MAX_KEY_CODE_POINTS = 512;
 /** Pages of the remote recorded at once, while the next is read and encoded. */
 const PAGES_RECORDED = 2;
 
-const NOTHING = { count: 0, setAside: 0 };
+/** Items that were looked at, and how many of them were set aside. */
+interface Named {
+  readonly count: number;
+  readonly setAside: number;
+}
+
+const NOTHING: Named = { count: 0, setAside: 0 };
 
 export async function observe(scope: PassScope): Promise<Observed> {
   const recovered = scope.mayHaveIntents ? await finishIntents(scope) : 0;
   const { hasNameless, baselineTo, ...hub } = await observeHub(scope);
   const taken = baselineTo === null ? NOTHING : await takeBaseline(scope, baselineTo);
-  const unnamed = hasNameless ? await nameNewItems(scope) : 0;
+  const named = hasNameless ? await nameNewItems(scope) : NOTHING;
   const remote = await observeRemote(scope);
-  const quarantined = taken.setAside + unnamed + remote.quarantined;
+  const quarantined = taken.setAside + named.setAside + remote.quarantined;
   const changedHub = hub.changedHub + taken.count;
   return { ...hub, ...remote, changedHub, quarantined, recovered };
 }
@@ -69,57 +75,59 @@ async function observeHub({ sync, ref, heartbeat }: PassScope): Promise<
   return { ...seen, baselineTo };
 }
 
+/** A first look at many contexts: recorded and named page by page. */
+async function takeBaseline(scope: PassScope, head: string): Promise<Named> {
+  const { sync, ref } = scope;
+  const named = await nameByPage(scope, {
+    read: (page) => sync.contextsInScope(ref, page),
+    name: async (item) => ({ ...(await namingOf(scope, item)), contextKind: item.kind! }),
+    record: (namings) => sync.insertNamed(ref, namings),
+  });
+  await sync.endBaseline(ref, head);
+  return named;
+}
+
+/** A hub item's name on the remote comes from its body; only items without one are read. */
+function nameNewItems(scope: PassScope): Promise<Named> {
+  const { sync, ref } = scope;
+  return nameByPage(scope, {
+    read: (page) => sync.namelessItems(ref, page),
+    name: (item) => namingOf(scope, item),
+    record: (namings) => sync.nameItems(ref, namings),
+  });
+}
+
 /**
- * A first look at many contexts: recorded and named page by page. Answers how many they are, and how
- * many of them were set aside.
+ * Names items in key order; a page is recorded while the next is read. `record` answers how many it set
+ * aside.
  */
-async function takeBaseline(scope: PassScope, head: string): Promise<typeof NOTHING> {
-  const { sync, ref, heartbeat } = scope;
+async function nameByPage<Decided>(
+  { heartbeat }: PassScope,
+  steps: {
+    readonly read: (page: { after: string; limit: number }) => Promise<readonly NamelessItem[]>;
+    readonly name: (item: NamelessItem) => Promise<Decided>;
+    readonly record: (named: readonly Decided[]) => Promise<number>;
+  },
+): Promise<Named> {
+  const { read, name, record } = steps;
   let count = 0;
   let setAside = 0;
-  const insert = async (namings: Parameters<typeof sync.insertNamed>[1]): Promise<void> => {
-    const unfit = await sync.insertNamed(ref, namings);
+  const keep = async (named: readonly Decided[]): Promise<void> => {
+    const unfit = await record(named);
     setAside += unfit;
   };
   await overlapping(async (overlap) => {
     for (let after = '', isDone = false; !isDone;) {
-      const items = await sync.contextsInScope(ref, { after, limit: NAMING_PAGE });
-      const namings = await Promise.all(
-        items.map(async (item) => ({ ...(await namingOf(scope, item)), contextKind: item.kind! })),
-      );
-      if (items.length > 0) await overlap.start(() => insert(namings));
+      const items = await read({ after, limit: NAMING_PAGE });
+      const named = await Promise.all(items.map(name));
+      if (items.length > 0) await overlap.start(() => keep(named));
       count += items.length;
       after = items.at(-1)?.key ?? after;
       isDone = items.length < NAMING_PAGE;
       heartbeat();
     }
   });
-  await sync.endBaseline(ref, head);
   return { count, setAside };
-}
-
-/**
- * A hub item's name on the remote comes from its body; only items without one are read. Answers how
- * many were set aside.
- */
-async function nameNewItems(scope: PassScope): Promise<number> {
-  const { sync, ref, heartbeat } = scope;
-  let setAside = 0;
-  const name = async (namings: readonly Naming[]): Promise<void> => {
-    const unfit = await sync.nameItems(ref, namings);
-    setAside += unfit;
-  };
-  await overlapping(async (overlap) => {
-    for (let after = '', isDone = false; !isDone;) {
-      const items = await sync.namelessItems(ref, { after, limit: NAMING_PAGE });
-      const namings = await Promise.all(items.map((item) => namingOf(scope, item)));
-      if (items.length > 0) await overlap.start(() => name(namings));
-      after = items.at(-1)?.key ?? after;
-      isDone = items.length < NAMING_PAGE;
-      heartbeat();
-    }
-  });
-  return setAside;
 }
 
 async function namingOf(
@@ -245,12 +253,13 @@ async function readRemote(scope: PassScope, overlap: Overlap): Promise<RemoteRea
 /** A remote that no longer knows our cursor is read whole instead: a scan shows all a feed would. */
 async function observePage(scope: PassScope, page: string | null): Promise<ObservePage<Json>> {
   const { connector, remoteCursor: since, isCursorDoubted: isDoubted, signal } = scope;
+  const isWhole = scope.mustLookWhole;
   try {
-    return await connector.observe({ since, isDoubted, page, signal });
+    return await connector.observe({ since, isDoubted, isWhole, page, signal });
   } catch (error) {
     const isExpired = error instanceof AppError && error.code === 'CURSOR_EXPIRED';
-    if (!isExpired || since === null || page !== null) throw error;
-    return connector.observe({ since: null, page: null, signal });
+    if (!isExpired || since === null || isWhole || page !== null) throw error;
+    return connector.observe({ since, isWhole: true, page: null, signal });
   }
 }
 
@@ -310,7 +319,7 @@ type Seen = Omit<Sighting, 'isKnown'>;
 /** An entry of the remote as it is recorded. */
 export async function sightingOf(scope: PassScope, entry: RemoteEntry<Json>): Promise<Seen> {
   if (entry.status === 'present') return presentSighting(scope, entry);
-  const kind = 'memory';
+  const kind = (entry.status === 'faulty' ? entry.kind : null) ?? 'memory';
   const bare = { remoteId: entry.remoteId, kind, version: null, body: null, changedAtMs: null };
   const keys = keysFor(scope, { remoteId: entry.remoteId, kind });
   if (entry.status === 'absent') return { ...bare, ...keys, status: 'absent', fault: null };

@@ -15,6 +15,7 @@ export interface PassScope {
   readonly link: Link;
   readonly remoteCursor: string | null;
   readonly isCursorDoubted: boolean;
+  readonly mustLookWhole: boolean;
   readonly connector: Connector<Json>;
   readonly kinds: ConnectorCapabilities['kinds'];
   /** False: the pass began after every intent of the link had been settled. */
@@ -41,7 +42,10 @@ export interface ScopeDeps {
 }
 
 /** What a pass was begun with. */
-type Known = Pick<PassStart, 'link' | 'remoteCursor' | 'isCursorDoubted' | 'hasOpenIntents'>;
+type Known = Pick<
+  PassStart,
+  'link' | 'remoteCursor' | 'isCursorDoubted' | 'mustLookWhole' | 'hasOpenIntents'
+>;
 
 /**
  * The passes begun in this process, so that their later steps need not ask for the link again. A
@@ -91,6 +95,7 @@ export async function openScope(
     link: found.link,
     remoteCursor: found.remoteCursor,
     isCursorDoubted: found.isCursorDoubted,
+    mustLookWhole: found.mustLookWhole,
     mayHaveIntents: found.hasOpenIntents,
     connector,
     kinds: capabilities.kinds,

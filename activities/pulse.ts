@@ -78,7 +78,7 @@ async function deal(deps: PulseDeps, state: PulseState, due: DueLink): Promise<v
 
 async function wake({ sweeps, wake: send }: PulseDeps, due: DueLink): Promise<void> {
   try {
-    await send({ tenant: due.tenant, linkId: due.linkId }, 'interval');
+    await send({ tenant: due.tenant, linkId: due.linkId, name: due.link.name }, 'interval');
   } catch (error) {
     await sweeps.returnLinks([due]);
     throw error;

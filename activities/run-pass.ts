@@ -3,7 +3,15 @@
  * while the pass is small, by the workflow with an activity per step when it is not. So nothing
  * here does I/O, and nothing here may differ from one replay to the next.
  */
-import type { Executed, Observed, PassFault, PassOutcome, PassToken, Planned } from './contract.ts';
+import type {
+  Executed,
+  Observed,
+  PassFault,
+  PassOutcome,
+  PassToken,
+  Planned,
+  SettledPass,
+} from './contract.ts';
 
 /** What a pass has found out and done so far. */
 export interface PassParts {
@@ -24,7 +32,7 @@ export interface Conductor {
   plan(pass: PassToken): Promise<Planned>;
   /** `writes`: ops to execute; Infinity where nobody has counted (an approved plan). */
   execute(pass: PassToken, writes: number): Promise<Executed>;
-  settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  settle(pass: PassToken, outcome: PassOutcome): Promise<SettledPass | undefined>;
   /** Waits before looking again, within a pass that somebody waits for. */
   pause(ms: number): Promise<void>;
   /** Told of each phase as it begins. */
@@ -36,7 +44,11 @@ export interface Conductor {
 }
 
 export type PassEnd =
-  | { readonly status: 'done'; readonly outcome: PassOutcome; readonly parts: PassParts }
+  | ({
+      readonly status: 'done';
+      readonly outcome: PassOutcome;
+      readonly parts: PassParts;
+    } & SettledPass)
   | { readonly status: 'handed-over'; readonly parts: PassParts };
 
 interface Course {
@@ -57,8 +69,8 @@ export async function runPass(
       return { status: 'handed-over', parts: course.parts };
     enter(conductor, course, 'settle');
     const outcome = outcomeOf(course, null);
-    await conductor.settle(course.pass, outcome);
-    return { status: 'done', outcome, parts: course.parts };
+    const settled = await conductor.settle(course.pass, outcome);
+    return { status: 'done', outcome, parts: course.parts, ...settled };
   } catch (error) {
     const fault = conductor.faultOf(error);
     if (!fault) throw error;
@@ -137,11 +149,11 @@ async function recordFailure(
   error: PassFault,
 ): Promise<PassEnd> {
   const outcome = outcomeOf(course, error);
-  const end: PassEnd = { status: 'done', outcome, parts: course.parts };
+  const end = { status: 'done', outcome, parts: course.parts } as const;
   // Whoever took over the link closes the run; we have lost the right to.
   if (error.code === 'FENCED') return end;
   try {
-    await conductor.settle(course.pass, outcome);
+    return { ...end, ...(await conductor.settle(course.pass, outcome)) };
   } catch (settleError) {
     if (conductor.faultOf(settleError)?.code !== 'FENCED') throw settleError;
   }

@@ -10,6 +10,7 @@ import type {
   PassOutcome,
   PassRequest,
   PassToken,
+  SettledPass,
   SmallPass,
   SyncActivities,
 } from './contract.ts';
@@ -31,7 +32,7 @@ export interface PassSteps {
   observe(pass: PassToken, life: StepLife): ReturnType<SyncActivities['observe']>;
   plan(pass: PassToken, life: StepLife): ReturnType<SyncActivities['plan']>;
   execute(pass: PassToken, life: StepLife): ReturnType<SyncActivities['execute']>;
-  settle(pass: PassToken, outcome: PassOutcome): Promise<void>;
+  settle(pass: PassToken, outcome: PassOutcome): Promise<SettledPass>;
 }
 
 export interface SmallPassOptions {

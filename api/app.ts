@@ -6,8 +6,9 @@ import express from 'express';
 import { v7 as uuidV7 } from 'uuid';
 import { docsRouter } from './docs/docs-router.ts';
 import { createAccess, keepDoor } from './middleware/access.ts';
-import { authenticate, requireScope } from './middleware/authenticate.ts';
+import { authenticate } from './middleware/authenticate.ts';
 import { crossOrigin } from './middleware/cross-origin.ts';
+import { keyAsPassword, requireRootOnPage } from './middleware/key-as-password.ts';
 import { loopbackOnly } from './middleware/loopback-only.ts';
 import { upgradeRequired } from './middleware/plain-get.ts';
 import { notFound, problems } from './middleware/problems.ts';
@@ -53,6 +54,8 @@ export function createApi(deps: ApiDeps): express.Express {
   if (deps.auth.mode === 'off') app.use(loopbackOnly());
   const { door, requests } = createAccess(deps);
   keepDoor(app, door);
+  const pages = deps.extraRouters ?? [];
+  for (const [path] of pages) app.use(path, keyAsPassword());
   app.use(authenticate(door), rateLimit(deps.limits.rateLimit, requests));
 
   const { maxContextBytes } = deps.limits;
@@ -62,8 +65,8 @@ export function createApi(deps: ApiDeps): express.Express {
     app.use('/metrics', metricsRouter({ metrics: deps.store.metrics, ...deps }));
   app.all('/context-ws', upgradeRequired());
   app.get('/', (_req, res) => res.redirect('/api/context/docs'));
-  for (const [path, router] of deps.extraRouters ?? []) {
-    app.use(path, pageHeaders(), requireScope('root'), router);
+  for (const [path, router] of pages) {
+    app.use(path, pageHeaders(), requireRootOnPage(), router);
   }
 
   app.use(notFound(), problems(deps.log));

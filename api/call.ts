@@ -45,7 +45,8 @@ export interface Call<
   readonly streams?: { readonly body?: string; readonly answer?: string };
   readonly answers: Readonly<Record<number, CallAnswer>>;
   readonly errors: readonly ErrorCode[];
-  readonly example?: { readonly path?: string; readonly body?: unknown };
+  /** `file` names what a caller sends as a stream. */
+  readonly example?: { readonly path?: string; readonly body?: unknown; readonly file?: string };
 }
 
 const NOTHING = z.strictObject({});

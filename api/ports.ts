@@ -6,6 +6,7 @@ import type { Clock } from '../domain/clock.ts';
 import type { Caller } from '../domain/context.ts';
 import type { IdSource, TenantId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
+import type { Link } from '../domain/link.ts';
 import type { Store } from '../store/contract.ts';
 import type { z } from 'zod';
 import type { Scope } from './call.ts';
@@ -32,6 +33,15 @@ export interface ConnectorCatalog {
    * @throws AppError VALIDATION (unknown kind, bad config), CONNECTOR_NOT_ALLOWED
    */
   check(kind: string, config: JsonObject): void | Promise<void>;
+  /**
+   * Proof that such a link does not lead back to itself, as far as its remote answers soon.
+   *
+   * @throws AppError LINK_TO_ITSELF
+   */
+  checkScope(
+    tenant: TenantId,
+    link: Pick<Link, 'connector' | 'config' | 'scope'>,
+  ): void | Promise<void>;
 }
 
 /** Resolves when the server answers; rejects with why it does not. */

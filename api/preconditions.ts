@@ -44,7 +44,8 @@ export async function conditionally<Result>(request: ConditionalWrite<Result>): 
   if (conditions.match === null && conditions.noneMatch === null) return request.write(ifVersion);
   requireAgreement(conditions, ifVersion);
   const only = onlyVersion(conditions);
-  if (only === null) return writeWhenMet(request, conditions);
+  // Where `ifVersion` names another, they cannot both be met: what there is now decides which one fails.
+  if (only === null || (ifVersion ?? only) !== only) return writeWhenMet(request, conditions);
   try {
     return await request.write(only);
   } catch (error) {

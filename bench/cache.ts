@@ -3,9 +3,13 @@
  * law, with writes among the reads. Beside it what a cache without bounds would answer. A read that is
  * older than a write acknowledged before it began is stale, and counts as a miss.
  */
-import { Agent, request, type IncomingHttpHeaders } from 'node:http';
 import { parseArgs } from 'node:util';
-import { cacheNodes, type CacheNode } from '../test/support/cache-nodes.ts';
+import {
+  createKeepAliveCaller,
+  type Answer,
+  type KeepAliveCaller,
+} from '../test/load/keep-alive-caller.ts';
+import { cacheNodes } from '../test/support/cache-nodes.ts';
 import { createRandom, type Random } from '../test/support/random.ts';
 import { startTestServers } from '../test/support/servers-start.ts';
 import { ms, percentile, table } from './figures.ts';
@@ -17,8 +21,8 @@ const BATCH = 500;
 const SOURCES = ['l1', 'l2', 'source'] as const;
 
 interface Setup {
-  readonly nodes: readonly CacheNode[];
-  readonly agent: Agent;
+  /** One process each. */
+  readonly nodes: readonly KeepAliveCaller[];
   readonly random: Random;
   readonly contexts: number;
   readonly requests: number;
@@ -49,27 +53,28 @@ export const cacheBench: Bench = {
     const servers = await startTestServers(() => undefined);
     Object.assign(process.env, servers.env);
     const world = await cacheNodes(servers.env['TEST_REDIS_URL'] ?? '');
-    const agent = new Agent({ keepAlive: true });
+    const callers = countOf(values.callers, '--callers');
+    const nodes: KeepAliveCaller[] = [];
     try {
       const production = { memory_cache_size: values.memory };
-      const nodes: CacheNode[] = [];
-      for (let nth = 0; nth < countOf(values.processes, '--processes'); nth += 1)
-        nodes.push(await world.start({ production }));
+      for (let nth = 0; nth < countOf(values.processes, '--processes'); nth += 1) {
+        const { url } = await world.start({ production });
+        nodes.push(createKeepAliveCaller(url, callers));
+      }
       const setup: Setup = {
         nodes,
-        agent,
         random: createRandom(1),
         contexts: countOf(values.contexts, '--contexts'),
         requests: countOf(values.requests, '--requests'),
         writes: Number(values.writes) / 100,
         exponent: Number(values.exponent),
-        callers: countOf(values.callers, '--callers'),
+        callers,
       };
       await fill(setup);
       report(setup, await measure(setup));
       await measureOne(setup);
     } finally {
-      agent.destroy();
+      for (const node of nodes) node.close();
       await world.stop();
       await servers.stop();
     }
@@ -77,6 +82,7 @@ export const cacheBench: Bench = {
 };
 
 const keyOf = (nth: number): string => `bench/${nth}`;
+const pathOf = (nth: number): string => `/api/context/get/${encodeURIComponent(keyOf(nth))}`;
 
 /** About 700 bytes. */
 function note(random: Random, nth: number): object {
@@ -84,7 +90,7 @@ function note(random: Random, nth: number): object {
   return { title: `Note ${nth}`, text: text.padEnd(640, '.').slice(0, 640) };
 }
 
-async function fill({ nodes, agent, random, contexts }: Setup): Promise<void> {
+async function fill({ nodes, random, contexts }: Setup): Promise<void> {
   for (let from = 0; from < contexts; from += BATCH) {
     const operations = Array.from({ length: Math.min(BATCH, contexts - from) }, (_, at) => ({
       op: 'store',
@@ -93,7 +99,7 @@ async function fill({ nodes, agent, random, contexts }: Setup): Promise<void> {
       options: { ttl: null },
     }));
     const body = { atomic: true, operations };
-    const { status } = await ask(agent, `${nodes[0]!.url}/api/context/batch`, { body });
+    const { status } = await nodes[0]!.call('POST', '/api/context/batch', body);
     if (status !== 200) throw new Error(`the contexts could not be stored: ${status}`);
   }
 }
@@ -125,7 +131,7 @@ interface Tally {
 }
 
 async function measure(setup: Setup): Promise<Tally> {
-  const { nodes, agent, random, contexts, requests, writes, exponent, callers } = setup;
+  const { nodes, random, contexts, requests, writes, exponent, callers } = setup;
   const next = zipf(random, contexts, exponent);
   /** Version → what its last acknowledged write was. */
   const acknowledged = new Map<number, number>();
@@ -133,23 +139,22 @@ async function measure(setup: Setup): Promise<Tally> {
   const tally: Tally = { times: {}, writeTimes: [], reads: 0, stale: 0, possible: 0 };
   let left = requests;
 
-  async function write(nth: number, node: CacheNode): Promise<void> {
+  async function write(nth: number, node: KeepAliveCaller): Promise<void> {
     const body = { key: keyOf(nth), data: note(random, nth), options: { ttl: null } };
-    const { text, tookMs } = await ask(agent, `${node.url}/api/context/store`, { body });
+    const answer = await timed(() => node.call('POST', '/api/context/store', body));
     known.delete(nth);
-    const { version } = JSON.parse(text) as { version: number };
+    const { version } = answer.body as { version: number };
     acknowledged.set(nth, Math.max(version, acknowledged.get(nth) ?? 0));
-    tally.writeTimes.push(tookMs);
+    tally.writeTimes.push(answer.tookMs);
   }
 
-  async function read(nth: number, node: CacheNode): Promise<void> {
+  async function read(nth: number, node: KeepAliveCaller): Promise<void> {
     const least = acknowledged.get(nth) ?? 1;
     if (known.has(nth)) tally.possible += 1;
-    const url = `${node.url}/api/context/get/${encodeURIComponent(keyOf(nth))}`;
-    const { headers, text, tookMs } = await ask(agent, url);
+    const { headers, body, tookMs } = await timed(() => node.call('GET', pathOf(nth)));
     known.add(nth);
     tally.reads += 1;
-    const { version } = JSON.parse(text) as { version: number };
+    const { version } = body as { version: number };
     if (version < least) tally.stale += 1;
     else (tally.times[String(headers['x-cache'])] ??= []).push(tookMs);
   }
@@ -189,19 +194,18 @@ function report(setup: Setup, { times, writeTimes, reads, stale, possible }: Tal
 }
 
 /** One caller and one hot context: what a hit costs. */
-async function measureOne({ nodes, agent }: Setup): Promise<void> {
-  const url = `${nodes[0]!.url}/api/context/get/${encodeURIComponent(keyOf(0))}`;
+async function measureOne({ nodes: [node] }: Setup): Promise<void> {
   const rows: string[][] = [];
   for (const [name, cacheControl] of [
     ['from memory', ''],
     ['from the store', 'no-cache'],
   ] as const) {
     const headers = cacheControl === '' ? {} : { 'cache-control': cacheControl };
-    for (let nth = 0; nth < 300; nth += 1) await ask(agent, url, { headers });
+    const read = () => timed(() => node!.call('GET', pathOf(0), undefined, headers));
+    for (let nth = 0; nth < 300; nth += 1) await read();
     const samples: number[] = [];
     const before = process.cpuUsage();
-    for (let nth = 0; nth < 2_000; nth += 1)
-      samples.push((await ask(agent, url, { headers })).tookMs);
+    for (let nth = 0; nth < 2_000; nth += 1) samples.push((await read()).tookMs);
     const { user, system } = process.cpuUsage(before);
     const cpuMs = (user + system) / 1_000 / samples.length;
     const shown = [50, 95, 99].map((percent) => percentile(samples, percent).toFixed(2));
@@ -211,38 +215,9 @@ async function measureOne({ nodes, agent }: Setup): Promise<void> {
   process.stdout.write(`${table(['ms', 'p50', 'p95', 'p99', 'CPU'], rows)}\n`);
 }
 
-interface Asked {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly text: string;
-  readonly tookMs: number;
-}
-
-/** A GET, or a POST where there is a body. */
-function ask(
-  agent: Agent,
-  url: string,
-  more: { readonly body?: object; readonly headers?: Record<string, string> } = {},
-): Promise<Asked> {
-  const text = more.body === undefined ? undefined : JSON.stringify(more.body);
-  const own =
-    text === undefined
-      ? {}
-      : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) };
+/** What a call answers, and how long it took. */
+async function timed(call: () => Promise<Answer>): Promise<Answer & { readonly tookMs: number }> {
   const began = performance.now();
-  return new Promise((resolve, reject) => {
-    const method = text === undefined ? 'GET' : 'POST';
-    const sent = request(url, { method, agent, headers: { ...own, ...more.headers } }, (answer) => {
-      const parts: Buffer[] = [];
-      answer.on('data', (part: Buffer) => parts.push(part));
-      answer.on('error', reject);
-      answer.on('end', () => {
-        const tookMs = performance.now() - began;
-        const { statusCode: status = 0, headers } = answer;
-        resolve({ status, headers, text: Buffer.concat(parts).toString(), tookMs });
-      });
-    });
-    sent.on('error', reject);
-    sent.end(text);
-  });
+  const answer = await call();
+  return { ...answer, tookMs: performance.now() - began };
 }

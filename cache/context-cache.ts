@@ -36,7 +36,7 @@ export interface ContextCache {
   forgetTenant(tenant: TenantId): Promise<void>;
   /** Forgets everything, everywhere. */
   forgetAll(): Promise<void>;
-  /** Loads contexts that no layer has; how many. */
+  /** Loads contexts that no layer has; how many. None while changes by others are not heard of. */
   warm(
     refs: readonly ContextRef[],
     load: (refs: readonly ContextRef[]) => ReturnType<LoadMany>,
@@ -108,6 +108,7 @@ export function createContextCache(deps: {
     forgetTenant: (tenant) => cache.invalidate({ tags: [tagOf(tenant)] }),
     forgetAll: () => cache.invalidate({ tags: [ALL_CONTEXTS] }),
     async warm(refs, load, options) {
+      if (!isOn()) return 0;
       const loadKeys = (keys: readonly string[]) => load(keys.map(contextOfCacheKey));
       return cache.warm(refs.map(contextCacheKey), loadKeys, options);
     },

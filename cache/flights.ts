@@ -23,7 +23,6 @@ export interface Flights<T> {
   drop(keys: readonly string[]): void;
   /** Makes those that carry one of these tags stale. */
   dropTagged(tags: readonly string[]): void;
-  dropAll(): void;
 }
 
 export function createFlights<T>(): Flights<T> {
@@ -66,6 +65,5 @@ export function createFlights<T>(): Flights<T> {
         if ([...each].some((flight) => flight.tags.some((tag) => wanted.has(tag)))) drop(key);
       }
     },
-    dropAll: () => [...flights.keys()].forEach(drop),
   };
 }

@@ -37,7 +37,7 @@ export interface CacheCounts {
   hit(layer: string, freshness: CacheAnswer['freshness']): void;
   miss(): void;
   loaded(outcome: 'found' | 'missing' | 'failed', seconds: number): void;
-  /** A caller waited for another one's load. */
+  /** A caller waited for another one's read; it is a hit or a miss besides. */
   coalesced(): void;
   /** A value was not kept, because its key was invalidated while it was read. */
   refused(layer: string): void;
@@ -177,13 +177,19 @@ export function createCache(options: CacheOptions): Cache {
     how: { readonly isRefresh: boolean },
   ): Promise<CacheAnswer | null> {
     const known = flights.of(key);
-    if (known) {
-      counts.coalesced();
-      return known;
-    }
+    if (known) return alongWith(known);
     const failed = failures.get(key);
     if (failed && failed.until > now()) throw failed.error;
     return flights.share(key, tagsOf(key), (flight) => look(key, load, { flight, ...how }));
+  }
+
+  /** Waits for another caller's read; counted as what that finds. */
+  async function alongWith(known: Promise<CacheAnswer | null>): Promise<CacheAnswer | null> {
+    counts.coalesced();
+    const answer = await known;
+    if (answer === null || answer.from === 'source') counts.miss();
+    else counts.hit(answer.from, answer.freshness);
+    return answer;
   }
 
   async function look(

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { ContextClient } from '../client/index.ts';
 import type { Environment } from './environment.ts';
-import type { ExitCode } from './exit-code.ts';
+import { UsageError, type ExitCode } from './exit-code.ts';
 import { createOutput, type Output } from './output.ts';
 
 export interface CliIo {
@@ -60,6 +60,7 @@ export function createRunner(
     async run(command, act) {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const url = globals.url ?? io.environment.url;
+      requireUrl(url);
       const apiKey = globals.apiKey ?? io.environment.apiKey;
       onResult({ url, code: 0 });
       const client = new ContextClient({ url, ...(apiKey === null ? {} : { apiKey }) });
@@ -76,6 +77,15 @@ export function createRunner(
       }
     },
   };
+}
+
+/** Whatever is no web address is told as that, and not as a server that is out. @throws UsageError */
+export function requireUrl(url: string): void {
+  const isWeb = /^https?:\/\//i.test(url) && URL.canParse(url);
+  if (!isWeb)
+    throw new UsageError(
+      `${url} is not a URL; name one like http://127.0.0.1:3100 (--url, SYNCLINE_URL)`,
+    );
 }
 
 /** Adds a command with the options all have, and an example in its help. */

@@ -1,6 +1,6 @@
 /** The `syncline` command: all its parts, and one run of it. */
 import { Command } from 'commander';
-import { addGlobals, createRunner, type CliIo } from './cli-context.ts';
+import { addGlobals, createRunner, requireUrl, type CliIo } from './cli-context.ts';
 import { addConfig } from './commands/config.ts';
 import { addConflicts } from './commands/conflicts.ts';
 import { addContext } from './commands/context.ts';
@@ -54,7 +54,12 @@ function createProgram(
     .addHelpText('after', `${EXIT_CODES}\n\nExample:\n  $ syncline status`)
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
     .showHelpAfterError('(see --help)')
-    .exitOverride();
+    .exitOverride()
+    .hook('preAction', (_program, command) => {
+      // Also of commands that have no use for it.
+      const { url } = command.optsWithGlobals<{ url?: string }>();
+      if (url !== undefined) requireUrl(url);
+    });
   const runner = createRunner(io, onResult);
   addStart(program, io, (code) => onResult({ code }));
   addStatus(program, runner);

@@ -1,6 +1,7 @@
 /** Values given on the command line: JSON text, `@file` or `-` for standard input. */
 import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError } from 'commander';
+import { parseAmount, SECONDS } from '../domain/parse-amount.ts';
 import { JsonText, type JsonObject } from '../client/index.ts';
 import type { CliIo } from './cli-context.ts';
 import { messageOf, UsageError } from './exit-code.ts';
@@ -51,6 +52,19 @@ export function integerOption(min: number): (text: string) => number {
       throw new InvalidArgumentError(`must be a whole number of at least ${min}.`);
     }
     return value;
+  };
+}
+
+/** Parser of an option whose value is seconds, or a time with a unit as in the configuration. */
+export function secondsOption(min: number): (text: string) => number {
+  return (text) => {
+    const seconds = parseAmount(text, SECONDS);
+    if (seconds === null || !Number.isSafeInteger(seconds) || seconds < min) {
+      throw new InvalidArgumentError(
+        `must be whole seconds, or a time like "90s", "6h", "30d"; at least ${min} s.`,
+      );
+    }
+    return seconds;
   };
 }
 

@@ -164,14 +164,24 @@ export class ContextClient {
     this.auditLog = auditLogCalls(this.#transport);
   }
 
-  /** Proof that the server answers. @throws SyncError UNREACHABLE, UNAVAILABLE */
+  /**
+   * Proof that the server answers and takes the key, whatever its scopes.
+   * @throws SyncError UNREACHABLE, UNAVAILABLE, UNAUTHENTICATED, ORIGIN_REFUSED, RATE_LIMITED
+   */
   async initialize(): Promise<void> {
     const health = await this.health();
-    if (health.status !== 'unavailable') return;
-    throw new SyncError('The server answers, but its database does not.', {
-      code: 'UNAVAILABLE',
-      status: 503,
-    });
+    if (health.status === 'unavailable')
+      throw new SyncError('The server answers, but its database does not.', {
+        code: 'UNAVAILABLE',
+        status: 503,
+      });
+    try {
+      // Any cheap call that wants a key would do.
+      await this.changes({ since: 'now' });
+    } catch (error) {
+      // Refused for its scopes only: the key itself is good.
+      if (!(error instanceof SyncError) || error.code !== 'FORBIDDEN') throw error;
+    }
   }
 
   /** Creates, or replaces with a new version. */
@@ -343,16 +353,18 @@ function requireKnown(options: ClientOptions): void {
   throw new SyncError(detail, { code: 'VALIDATION', status: 0 });
 }
 
-const OPTIONS: ReadonlySet<string> = new Set<keyof ClientOptions>([
-  'url',
-  'apiKey',
-  'timeoutMs',
-  'retries',
-  'fetch',
-  'random',
-  'newKey',
-  'openSocket',
-]);
+const OPTIONS: ReadonlySet<string> = new Set(
+  Object.keys({
+    url: 0,
+    apiKey: 0,
+    timeoutMs: 0,
+    retries: 0,
+    fetch: 0,
+    random: 0,
+    newKey: 0,
+    openSocket: 0,
+  } satisfies Record<keyof ClientOptions, 0>),
+);
 
 const MISSING: ReadonlySet<string> = new Set(['CONTEXT_NOT_FOUND', 'VERSION_NOT_FOUND']);
 

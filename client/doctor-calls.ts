@@ -18,7 +18,7 @@ export function doctorCalls({ call }: Transport): DoctorCalls {
   const waiting = { isRepeatable: true, extraMs: EXTRA_MS } as const;
   return {
     examine: () => call('GET', path, waiting),
-    // Once more, it finds less to repair.
-    repair: () => call('POST', path, { ...waiting, body: { fix: true } }),
+    // Once more, it finds less to repair. It looks twice: before and after.
+    repair: () => call('POST', path, { ...waiting, extraMs: 2 * EXTRA_MS, body: { fix: true } }),
   };
 }

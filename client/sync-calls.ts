@@ -30,7 +30,10 @@ export interface PageQuery {
 
 export interface LinkCalls {
   create(link: NewLink): Promise<Link>;
+  /** All links by name, page after page. */
   list(): Promise<readonly Link[]>;
+  /** One page of them. */
+  page(query?: PageQuery): Promise<Page<Link>>;
   get(link: string): Promise<Link>;
   patch(link: string, changes: LinkPatch): Promise<Link>;
   /** Disconnects; leaves the data of both sides alone. */
@@ -113,14 +116,28 @@ const read = { isRepeatable: true } as const;
 const repeatable = { isRepeatable: true } as const;
 const once = { isRepeatable: false } as const;
 
+/** Most rows the server gives at once. */
+const MAX_PAGE = 1_000;
+
 const at = (part: string): string => encodeURIComponent(part);
 
 /** Calls about links. */
 export function linkCalls({ call }: Transport): LinkCalls {
   const path = (link: string, tail = ''): string => `/api/sync/links/${at(link)}${tail}`;
+  const page = (query?: PageQuery): Promise<Page<Link>> =>
+    call('GET', '/api/sync/links', { ...read, query: { ...query } });
   return {
     create: (link) => call('POST', '/api/sync/links', { ...once, body: link }),
-    list: async () => (await call<Page<Link>>('GET', '/api/sync/links', read)).items,
+    async list() {
+      const links: Link[] = [];
+      for (let cursor: string | null | undefined; cursor !== null;) {
+        const next: Page<Link> = await page({ limit: MAX_PAGE, ...(cursor && { cursor }) });
+        links.push(...next.items);
+        cursor = next.nextCursor;
+      }
+      return links;
+    },
+    page,
     get: (link) => call('GET', path(link), read),
     patch: (link, changes) => call('PATCH', path(link), { ...repeatable, body: changes }),
     remove: (link) => call('DELETE', path(link), once),

@@ -36,7 +36,8 @@ export function checkEntry(entry: RemoteEntry<Json>): RemoteEntry<Json> {
   const isTextFit = isStorable(entry.version) && isStorable(entry.kind);
   if (idFault === null && isTextFit) return entry;
   const detail = idFault ?? 'its version or kind holds what no text can hold';
-  return { status: 'faulty', remoteId, code: 'REMOTE_MALFORMED', detail };
+  const kind = isStorable(entry.kind) ? { kind: entry.kind } : {};
+  return { status: 'faulty', remoteId, ...kind, code: 'REMOTE_MALFORMED', detail };
 }
 
 /** @throws AppError REMOTE_MALFORMED for a cursor that cannot be kept */

@@ -12,6 +12,7 @@ import {
   type Connector,
   type ConnectorCapabilities,
   type ObservePage,
+  type ObserveRequest,
   type RemoteEntry,
   type RemoteItem,
   type RemoteOp,
@@ -99,6 +100,17 @@ function lookingTests(bench: Bench): void {
     const again = await bench.observe(first.cursor);
     expect(again).toMatchObject({ mode: 'unchanged', entries: [], isComplete: true });
     expect(again.cursor).toBe(first.cursor);
+  });
+
+  it('lists everything in a complete scan when asked for the whole, whatever the cursor', async () => {
+    await bench.foreignPut('Alpha', ['one']);
+    const { cursor } = await bench.observe();
+    for (const isDoubted of [false, true]) {
+      const whole = await bench.observe(cursor, { isDoubted, isWhole: true });
+      expect(whole).toMatchObject({ mode: 'scan', isComplete: true });
+      expect(present(whole.entries).map(({ value }) => nameOf(value))).toEqual(['Alpha']);
+      expect(await bench.observe(whole.cursor)).toMatchObject({ mode: 'unchanged' });
+    }
   });
 
   it('shows a foreign edit after the cursor with another version', async () => {
@@ -323,7 +335,8 @@ function rememberedRefusals(bench: Bench): void {
 
 /** The cursor is as old as the last look; what we have written since is nothing it could know of. */
 function afterOwnWrites(bench: Bench): void {
-  const look = (since: string | null): Promise<ObservePage> => bench.observe(since, true);
+  const look = (since: string | null): Promise<ObservePage> =>
+    bench.observe(since, { isDoubted: true });
 
   it('shows a remote that was put back to what it was before our write', async () => {
     await bench.foreignPut('Alpha', ['one']);
@@ -418,12 +431,15 @@ function createBench(harness: ConformanceHarness) {
     return subject;
   };
 
-  async function observe(since: string | null = null, isDoubted = false): Promise<Seen> {
+  async function observe(
+    since: string | null = null,
+    how: Pick<ObserveRequest, 'isDoubted' | 'isWhole'> = {},
+  ): Promise<Seen> {
     const { connector } = current();
-    let page = await connector.observe({ since, isDoubted, page: null });
+    let page = await connector.observe({ since, ...how, page: null });
     const entries = [...page.entries];
     while (page.nextPage !== null) {
-      page = await connector.observe({ since, isDoubted, page: page.nextPage });
+      page = await connector.observe({ since, ...how, page: page.nextPage });
       entries.push(...page.entries);
     }
     return { ...page, entries };

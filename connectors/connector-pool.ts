@@ -10,10 +10,12 @@ import type {
   Connector as ConnectorOf,
   ConnectorLog,
   ConnectorPermissions,
+  OpenContext,
 } from './connector.ts';
 import { applyChecked, checkEntry, checkPage } from './check-answers.ts';
 import { systemClock, type Clock } from '../domain/clock.ts';
 import { AppError, messageOf } from '../domain/errors.ts';
+import { fieldErrorsOf } from '../domain/field-errors.ts';
 import type { TenantId } from '../domain/ids.ts';
 import type { Json } from '../domain/json.ts';
 import type { Link } from '../domain/link.ts';
@@ -33,6 +35,8 @@ export interface ConnectorPoolDeps {
   readonly permissions: ConnectorPermissions;
   readonly secret: (name: string) => string;
   readonly log: ConnectorLog;
+  /** What this hub and the tenant call themselves. */
+  readonly hubIdOf?: (tenant: TenantId) => Promise<string>;
   /** Conversations kept open at most, besides those with a call under way; 200 unless told. */
   readonly maxOpen?: number;
   /** An unused one is closed after so long, ms; five minutes unless told. */
@@ -42,8 +46,14 @@ export interface ConnectorPoolDeps {
 }
 
 export interface ConnectorPool {
-  /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
+  /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE, LINK_TO_ITSELF */
   get(tenant: TenantId, link: Link): Promise<Connector>;
+  /** Whether such a link may be, as far as its remote answers soon. @throws AppError LINK_TO_ITSELF */
+  checkScope(
+    tenant: TenantId,
+    link: Pick<Link, 'connector' | 'config' | 'scope'>,
+    signal?: AbortSignal,
+  ): Promise<void>;
   /** What {@link get} gave last for a link, if it still stands; opens nothing. */
   peek(tenant: TenantId, linkId: string): Connector | null;
   typeOf(kind: string): AnyConnectorType;
@@ -94,7 +104,7 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
       bucket: limiter.bucket(tenant, remoteNameOf(type.kind, config), limit),
       async open() {
         type.checkAllowed(config, deps.permissions);
-        return type.open(config, { ...deps, prefix: link.scope.prefix });
+        return type.open(config, contextOf(tenant, link));
       },
       opening: null,
       handle: null,
@@ -106,6 +116,12 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
     };
     entries.set(entry.name, entry);
     return entry;
+  }
+
+  function contextOf(tenant: TenantId, { scope }: Pick<Link, 'scope'>): OpenContext {
+    const { permissions, secret, log, hubIdOf } = deps;
+    const own = hubIdOf ? { ownHubId: () => hubIdOf(tenant) } : {};
+    return { prefix: scope.prefix, permissions, secret, log, ...own };
   }
 
   async function opened(entry: Entry): Promise<Connector> {
@@ -234,6 +250,11 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
       trim();
       return entry.handle;
     },
+    async checkScope(tenant, link, signal) {
+      const type = deps.typeOf(link.connector);
+      const context = { ...contextOf(tenant, link), ...(signal ? { signal } : {}) };
+      await type.checkScope?.(parseConfig(type, link), context);
+    },
     peek: (tenant, linkId) => entries.get(nameOf(tenant, linkId))?.handle ?? null,
     drop: (tenant, linkId) => drop(nameOf(tenant, linkId)),
     closeIdle,
@@ -247,12 +268,9 @@ export function createConnectorPool(deps: ConnectorPoolDeps): ConnectorPool {
 
 const nameOf = (tenant: TenantId, linkId: string): string => `${tenant}/${linkId}`;
 
-function parseConfig(type: AnyConnectorType, link: Link): unknown {
+function parseConfig(type: AnyConnectorType, link: Pick<Link, 'config'>): unknown {
   const parsed = type.configSchema.safeParse(link.config);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({
-    pointer: `/config/${issue.path.join('/')}`,
-    detail: issue.message,
-  }));
+  const errors = fieldErrorsOf(parsed.error.issues, link.config, { at: ['config'] });
   throw new AppError('VALIDATION', `the ${type.kind} configuration is not valid`, { errors });
 }

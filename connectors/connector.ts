@@ -61,6 +61,8 @@ export interface RemoteAbsence {
 export interface RemoteFault {
   readonly status: 'faulty';
   readonly remoteId: RemoteId;
+  /** Its kind, where that shows without reading it; a memory otherwise. It is part of the hub key. */
+  readonly kind?: ItemKind;
   readonly code: ErrorCode;
   readonly detail: string;
 }
@@ -69,8 +71,13 @@ export type RemoteEntry<Value extends Json = JsonObject> =
   RemoteItem<Value> | RemoteAbsence | RemoteFault;
 
 export interface ObserveRequest {
-  /** Cursor of the last completed observation, or null for everything. */
+  /** Cursor of the last completed observation, or null when there was none: everything is listed. */
   readonly since: string | null;
+  /**
+   * List everything, in a scan, whatever `since` says. It is given all the same, for what a connector
+   * keeps in its cursors besides, such as what it once read in a file that cannot be read now.
+   */
+  readonly isWhole?: boolean;
   /**
    * What is known of the remote has moved on since `since` was given: we have written, or a look came
    * to no end. A cursor that names a state (a hash of all there is) then proves nothing, since the
@@ -190,6 +197,8 @@ export interface OpenContext {
   /** Start of the keys the link keeps in step; absent where nobody asks by key. */
   readonly prefix?: string;
   readonly permissions: ConnectorPermissions;
+  /** What the hub of this side and the link's tenant call themselves; absent where nobody knows. */
+  readonly ownHubId?: () => Promise<string>;
   /** Resolves `{"env":"NAME"}` references. @throws AppError CONNECTOR_NOT_ALLOWED, VALIDATION when it is not set */
   readonly secret: (name: string) => string;
   readonly log: ConnectorLog;
@@ -219,7 +228,12 @@ export interface ConnectorType<Config = unknown, Value extends Json = JsonObject
   readonly rateLimit?: RateLimit;
   /** @throws AppError CONNECTOR_NOT_ALLOWED when the permissions do not cover this config */
   checkAllowed(config: Config, permissions: ConnectorPermissions): void;
-  /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE */
+  /**
+   * Whether a link of this scope may be, where only the remote can tell; asked before it is made. A
+   * remote that does not answer proves nothing. @throws AppError LINK_TO_ITSELF
+   */
+  checkScope?(config: Config, context: OpenContext): Promise<void>;
+  /** @throws AppError CONNECTOR_NOT_ALLOWED, CONNECTOR_UNREACHABLE, LINK_TO_ITSELF */
   open(config: Config, context: OpenContext): Promise<Connector<Value>>;
 }
 

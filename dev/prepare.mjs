@@ -14,7 +14,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,7 +21,24 @@ import { dirname, extname, join, relative } from 'node:path';
 import { bundleClient } from './bundle-client.mjs';
 
 const NEEDED_NODE = [20, 19];
-const SKIPPED = new Set(['node_modules', 'dist', 'coverage', 'test', 'bench', 'docs']);
+/** What tsconfig.build.json compiles, and nothing else: folders of the user's are none of ours. */
+export const ROOMS = [
+  'activities',
+  'api',
+  'cache',
+  'cli',
+  'client',
+  'connectors',
+  'dev',
+  'domain',
+  'entities',
+  'main',
+  'migrations',
+  'store',
+  'sync',
+  'workers',
+  'workflows',
+];
 const CONFIGS = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
 
 /** Ends the process with a friendly word when Node is too old. */
@@ -114,14 +130,12 @@ function copyAssets(root, sources, target) {
   }
 }
 
-function sourceFiles(root) {
-  const rooms = readdirSync(root, { withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && !entry.name.startsWith('.') && !SKIPPED.has(entry.name),
-  );
-  const inRooms = rooms.flatMap((room) =>
-    readdirSync(join(root, room.name), { recursive: true })
-      .map((name) => join(root, room.name, String(name)))
-      .filter((file) => statSync(file).isFile()),
+/** Paths of all files the build is made from, in order. What is no plain file is no source. */
+export function sourceFiles(root) {
+  const inRooms = ROOMS.flatMap((room) =>
+    readdirSync(join(root, room), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name)),
   );
   return [...inRooms, ...CONFIGS.map((name) => join(root, name))].sort();
 }

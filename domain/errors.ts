@@ -96,8 +96,8 @@ export const ERROR_CODES = {
   ],
   ORIGIN_REFUSED: [
     403,
-    'Only loopback may call this server',
-    'Keys are off: use a loopback address, or turn keys on.',
+    'The origin of the request is refused',
+    'Keys are off: use a loopback address, or turn keys on. The queue board is changed only by its own page.',
   ],
   RATE_LIMITED: [
     429,
@@ -138,6 +138,11 @@ export const ERROR_CODES = {
     502,
     'The remote cannot be reached',
     'The run is retried. See the detail for what the remote said.',
+  ],
+  LINK_TO_ITSELF: [
+    400,
+    'The link would feed itself',
+    'Its far side is this very hub and tenant, and the two scopes overlap: what it writes would be in its own scope again. Name another hub, or scopes of which neither begins with the other.',
   ],
   LINK_NOT_FOUND: [404, 'The link does not exist', 'See `syncline link list`.'],
   LINK_PAUSED: [409, 'The link is paused', 'Resume it first.'],

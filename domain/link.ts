@@ -182,7 +182,11 @@ export interface Run {
   /** Ops that were not carried out, at most 1,000. */
   readonly dropped: readonly DroppedOp[];
   readonly startedAt: string;
+  /** When its plan was approved, if it was; null: it needed no approval, or waits for it. */
+  readonly approvedAt: string | null;
   readonly endedAt: string | null;
+  /** How long it worked, without the wait for approval, ms; null: it has not ended. */
+  readonly tookMs: number | null;
 }
 
 /** What an audit counted when it compared both sides anew. */

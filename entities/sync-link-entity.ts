@@ -89,6 +89,10 @@ export class SyncLinkEntity {
   @Column({ name: 'cursor_doubted', type: 'boolean', default: true })
   cursorDoubted!: boolean;
 
+  /** The next look shows everything, whatever the cursor says; see ObserveRequest. */
+  @Column({ name: 'look_whole', type: 'boolean', default: false })
+  lookWhole!: boolean;
+
   /** Failed runs in a row. */
   @Column({ type: 'integer', default: 0 })
   failures!: number;

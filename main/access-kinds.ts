@@ -11,10 +11,14 @@ export const webOrigins = listOf(',').refine((all) => all.every(isWebOrigin), {
   error: 'must be origins like https://app.example.com, without a path; `*` is not one',
 });
 
-/** How many proxies stand in front, or their addresses. */
-export const proxies = z.union([wholeFrom(0).max(MAX_PROXIES), listOf(',').refine(areProxies)], {
+const PROXIES = {
   error: `must be a number up to ${MAX_PROXIES}, or addresses like 10.0.0.5, 10.0.0.0/8, loopback`,
-});
+};
+/** How many proxies stand in front, or their addresses. */
+export const proxies = z.union(
+  [wholeFrom(0).max(MAX_PROXIES), listOf(',').refine(areProxies, PROXIES)],
+  PROXIES,
+);
 
 function isWebOrigin(text: string): boolean {
   return /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text;

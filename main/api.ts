@@ -9,6 +9,7 @@ import type { ContextCache } from '../cache/contract.ts';
 import { describeGrade } from '../connectors/contract.ts';
 import { systemClock } from '../domain/clock.ts';
 import { AppError } from '../domain/errors.ts';
+import { fieldErrorsOf } from '../domain/field-errors.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Store } from '../store/contract.ts';
 import { authOf } from './api-auth.ts';
@@ -23,6 +24,8 @@ import { VERSION } from './version.ts';
 
 const STOP_DEADLINE_MS = 5_000;
 const CHECK_TIMEOUT_MS = 2_000;
+/** How long the remote of a new link is asked who it is. */
+const SCOPE_TIMEOUT_MS = 5_000;
 
 export interface ApiRole {
   readonly url: string;
@@ -44,7 +47,7 @@ export async function startApi(
   });
   const cache = config.cache.isEnabled ? followChanges(services, lifecycle) : null;
   const deps: ApiDeps = {
-    store: cache === null ? store : forgettingTenants(store, cache),
+    store: cache === null ? store : forgetting(store, cache),
     ...(cache === null ? {} : { cache }),
     connectors: catalogOf(services),
     doctor: createDoctor({ ...services, clock: systemClock }),
@@ -91,7 +94,7 @@ function temporalUrl({ config }: Services, workflowId: string): string | null {
     : null;
 }
 
-function catalogOf({ registry, config }: Services): ConnectorCatalog {
+function catalogOf({ registry, pool, config }: Services): ConnectorCatalog {
   return {
     list: () =>
       registry.list().map((type) => ({
@@ -109,14 +112,13 @@ function catalogOf({ registry, config }: Services): ConnectorCatalog {
       const type = registry.get(kind);
       const parsed = type.configSchema.safeParse(given);
       if (!parsed.success) {
-        const errors = parsed.error.issues.map((issue) => ({
-          pointer: ['/config', ...issue.path].join('/'),
-          detail: issue.message,
-        }));
+        const errors = fieldErrorsOf(parsed.error.issues, given, { at: ['config'] });
         throw new AppError('VALIDATION', `the ${kind} configuration is not valid`, { errors });
       }
       type.checkAllowed(parsed.data, permissionsOf(config));
     },
+    checkScope: (tenant, link) =>
+      pool.checkScope(tenant, link, AbortSignal.timeout(SCOPE_TIMEOUT_MS)),
   };
 }
 
@@ -158,11 +160,26 @@ function followChanges(services: Services, lifecycle: Lifecycle): ContextCache {
   return cache;
 }
 
-/** A removed tenant's contexts are forgotten before its removal is answered. */
-function forgettingTenants<S extends Pick<Store, 'tenants'>>(store: S, cache: ContextCache): S {
-  const { tenants } = store;
+/**
+ * A removed tenant's contexts are forgotten before its removal is answered. So are a tenant's before a
+ * write's answer is given again: the first may have been lost on its way from Postgres, and then nobody
+ * here has heard that the write was committed.
+ */
+function forgetting<S extends Pick<Store, 'tenants' | 'idempotency'>>(
+  store: S,
+  cache: ContextCache,
+): S {
+  const { tenants, idempotency } = store;
   return {
     ...store,
+    idempotency: {
+      ...idempotency,
+      async claim(tenant, request) {
+        const claim = await idempotency.claim(tenant, request);
+        if (claim.status === 'answered') await cache.forgetTenant(tenant);
+        return claim;
+      },
+    },
     tenants: {
       ...tenants,
       async remove(caller, id, how) {

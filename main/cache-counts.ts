@@ -30,10 +30,7 @@ export function createCacheCounts({ families, read }: Metrics): CacheCounts {
       families.cacheLoads.inc({ outcome });
       families.cacheLoadSeconds.observe(seconds);
     },
-    coalesced() {
-      misses += 1;
-      families.cacheCoalesced.inc();
-    },
+    coalesced: () => families.cacheCoalesced.inc(),
     refused: (layer) => families.cacheRefused.inc({ layer }),
     stale: (reason) => families.cacheStale.inc({ reason }),
     invalidated: (kind, count) => families.cacheInvalidations.inc({ kind }, count),

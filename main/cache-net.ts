@@ -138,7 +138,10 @@ export function createCacheNet(deps: CacheNetDeps): CacheNet {
 
 function byTenant(changes: readonly SweptChange[]): Map<TenantId, SweptChange[]> {
   const groups = new Map<TenantId, SweptChange[]>();
-  for (const change of changes)
-    groups.set(change.tenant, [...(groups.get(change.tenant) ?? []), change]);
+  for (const change of changes) {
+    const group = groups.get(change.tenant);
+    if (group) group.push(change);
+    else groups.set(change.tenant, [change]);
+  }
   return groups;
 }

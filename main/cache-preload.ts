@@ -13,6 +13,7 @@ import {
   type Loaded,
 } from '../cache/contract.ts';
 import { messageOf } from '../domain/errors.ts';
+import { sideBySide } from '../domain/side-by-side.ts';
 import type { ContextStore } from '../store/contract.ts';
 import type { HotContexts } from './cache.ts';
 
@@ -54,14 +55,10 @@ export function startHotList(deps: HotListDeps): HotList {
 
   async function load(refs: readonly ContextRef[]): Promise<Map<string, Loaded>> {
     const loaded = new Map<string, Loaded>();
-    const waiting = [...refs];
-    const one = async (): Promise<void> => {
-      for (let ref = waiting.pop(); ref; ref = waiting.pop()) {
-        const context = await contexts.get({ tenant: ref.tenant, actor: null }, ref.key);
-        if (context) loaded.set(contextCacheKey(ref), cachedForm(context));
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, one));
+    await sideBySide(refs, AT_ONCE, async (ref) => {
+      const context = await contexts.get({ tenant: ref.tenant, actor: null }, ref.key);
+      if (context) loaded.set(contextCacheKey(ref), cachedForm(context));
+    });
     return loaded;
   }
 

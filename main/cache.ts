@@ -24,6 +24,7 @@ import type { IdSource, TenantId } from '../domain/ids.ts';
 import type { CommittedChange, OnChanges } from '../store/announce-changes.ts';
 import type { ChangeSweep } from '../store/change-sweep.ts';
 import { CONTEXTS_CHANNEL } from '../workers/contract.ts';
+import { announcementOf, type Announcement } from './cache-announcement.ts';
 import { createCacheCounts, measureLayers } from './cache-counts.ts';
 import { createCacheNet, type CacheNet } from './cache-net.ts';
 import type { Config } from './config.ts';
@@ -142,14 +143,15 @@ export function createCaching(deps: CachingDeps): Caching {
 
   return {
     contexts,
-    async onChanges(tenant, changes) {
+    async onChanges(tenant, changes, isCommitted) {
       const newest = newestOf(changes);
       await contexts.changed(
         tenant,
         newest.map(({ key }) => key),
       );
-      // What Redis did not take is deleted there before it is read again, here; others do it, too.
-      const isClean = !shared.isOpen();
+      // What Redis did not take is deleted there before it is read again, here; others do it, too. What
+      // may be committed later is remembered nowhere: the net is to find it.
+      const isClean = isCommitted && !shared.isOpen();
       if (isClean) remember(tenant, newest);
       const told = newest.length > MAX_TOLD ? null : newest;
       await announce({ from: self, tenant, changes: told, isClean });
@@ -266,25 +268,6 @@ function createParts({ config, redisUrl, metrics, newId, log }: CachingDeps) {
 /** The Redis channel on which processes of this installation tell which contexts they changed. */
 function contextsChannelOf(config: Config): string {
   return `${config.redis.prefix}:${CONTEXTS_CHANNEL}`;
-}
-
-interface Announcement {
-  /** Which process says it. */
-  readonly from: string;
-  readonly tenant: TenantId;
-  /** Null: too many; they are in the feed. */
-  readonly changes: readonly CommittedChange[] | null;
-  /** Whether the cache in Redis has let go of them. */
-  readonly isClean: boolean;
-}
-
-/** Null: it is not one of ours. */
-function announcementOf(text: string): Announcement | null {
-  try {
-    return JSON.parse(text) as Announcement;
-  } catch {
-    return null;
-  }
 }
 
 /** Each key once. */

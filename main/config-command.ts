@@ -2,8 +2,10 @@
  * `syncline config check|show`: what a process started here would be configured with. Prints no
  * secret. `check` exits 0 when everything is valid, else 1 with every fault.
  */
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { readOwner } from '../dev/lock.ts';
 import { messageOf } from '../domain/errors.ts';
 import { checkSettings } from './config.ts';
 import { loadEnvFile } from './env-file.ts';
@@ -13,10 +15,13 @@ import { CONFIG_FILE, SETTINGS, type Setting } from './settings.ts';
 
 const USAGE = 'Usage: syncline config <check|show> [--json] [--config <file>]\n';
 const MASK = '***';
+const HEADING = `# What a server started from this shell and folder would use.
+# One that runs already keeps what it was started with.
+`;
 /** Variables that are read elsewhere: the command's own, tests', links' secrets, compose's. */
 const NOT_SETTINGS = /^(SYNCLINE_(URL|API_KEY|SECRET_|TEST_)|TEMPORAL_POSTGRES_PASSWORD$)/;
 
-/** One setting as it is in force. */
+/** One setting as a process started here would have it. */
 export interface ShownSetting {
   readonly path: string;
   /** Of a secret that is set: `***`. */
@@ -103,10 +108,16 @@ function check({ file, notes, read }: Result, isJson: boolean, io: ConfigCommand
 
 function show({ file, notes, read }: Result, isJson: boolean, io: ConfigCommandIo): number {
   const settings = showSettings(read);
+  const owner = readOwner(resolve(String(read.values['home'])));
+  if (owner !== null)
+    io.complain(
+      `note   Syncline runs here (process ${owner.pid}) with what it was started with; this may differ.\n`,
+    );
   if (isJson) {
     io.write(jsonOf({ file, settings, faults: read.faults, notes }));
     return read.faults.length > 0 ? 1 : 0;
   }
+  io.write(HEADING);
   const shown = settings.map(({ path, value, from }) => [path, JSON.stringify(value), from]);
   const widths = [0, 1].map((at) => Math.max(...shown.map((row) => row[at]!.length)));
   for (const [path, value, from] of shown)

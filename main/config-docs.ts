@@ -11,8 +11,9 @@ Syncline reads \`context.yaml\` in the working folder (or \`--config <file>\`), 
 which wins. Every fault is reported at once, with its key. A key that is no setting is a fault.
 
 - \`syncline config check\` says every fault at once (exit code 1), and variables that look misspelt.
-- \`syncline config show\` prints what is in force and where each value comes from, secrets masked.
-  Both take \`--json\` and \`--config <file>\`.
+- \`syncline config show\` prints every value and where it comes from, secrets masked. It is what a
+  server started from this shell and folder would use: one that runs already keeps what it was
+  started with. Both take \`--json\` and \`--config <file>\`.
 - Times are numbers in the unit of their name, or carry one: \`90000\`, \`"90s"\`, \`"15m"\`, \`"6h"\`, \`"30d"\`.
   \`…_ms\` counts milliseconds, \`…_ttl\` and \`…_seconds\` seconds.
 - Sizes are bytes, or carry a unit of 1024: \`1024\`, \`"64kb"\`, \`"512mb"\`, \`"1gb"\`.

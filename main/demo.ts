@@ -69,7 +69,7 @@ async function ensureLink(
   connector: string,
   config: JsonObject,
 ): Promise<Link> {
-  const known = (await store.links.list(DEMO_CALLER)).find((link) => link.name === `demo-${name}`);
+  const known = await store.links.get(DEMO_CALLER, `demo-${name}`).catch(nullIfMissing);
   if (known) return known;
   return store.links.create(DEMO_CALLER, {
     name: `demo-${name}`,
@@ -83,4 +83,9 @@ async function ensureLink(
     trigger: 'auto',
     guards: DEFAULT_GUARDS,
   });
+}
+
+function nullIfMissing(error: unknown): null {
+  if (error instanceof AppError && error.code === 'LINK_NOT_FOUND') return null;
+  throw error;
 }

@@ -22,6 +22,7 @@ import { DeferSearchIndex1763750000002 } from '../migrations/1763750000002-defer
 import { DropIndexOfTags1763750000003 } from '../migrations/1763750000003-drop-index-of-tags.ts';
 import { RememberCompress1763750000005 } from '../migrations/1763750000005-remember-compress.ts';
 import { DoubtCursor1763750000006 } from '../migrations/1763750000006-doubt-cursor.ts';
+import { SteadyLinks1763760000001 } from '../migrations/1763760000001-steady-links.ts';
 
 /** Any constant number: the advisory lock under which one process migrates. */
 export const MIGRATION_LOCK = 7_316_229;
@@ -46,6 +47,7 @@ export const MIGRATIONS = [
   DropIndexOfTags1763750000003,
   RememberCompress1763750000005,
   DoubtCursor1763750000006,
+  SteadyLinks1763760000001,
 ];
 
 /**

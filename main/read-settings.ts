@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { AppError, messageOf, type FieldError } from '../domain/errors.ts';
+import { fieldErrorsOf } from '../domain/field-errors.ts';
 import { nearest } from './nearest.ts';
 import { CONFIG_FILE, SETTINGS, type Setting } from './settings.ts';
 
@@ -87,9 +88,12 @@ function readOne(
   const parsed = setting.schema.safeParse(value);
   if (parsed.success) return { value: parsed.data, source };
   const shown = setting.isSecret ? '' : ` (it is ${JSON.stringify(value)})`;
+  const details = fieldErrorsOf(parsed.error.issues, value).map(({ pointer, detail }) =>
+    `${pointer} ${detail}`.trim(),
+  );
   given.faults.push({
     pointer: isFromEnv ? `${setting.env} (${setting.path})` : setting.path,
-    detail: `${parsed.error.issues.map((issue) => issue.message).join('; ')}${shown}`,
+    detail: `${details.join('; ')}${shown}`,
   });
   return { value: setting.fallback, source };
 }

@@ -140,6 +140,7 @@ export async function createServices(
     typeOf: (kind) => registry.get(kind),
     permissions: permissionsOf(config),
     secret: createLinkSecrets(process.env, config.connectors.secrets),
+    hubIdOf: (tenant) => store.sync.hubIdOf(tenant),
     log,
     maxOpen: config.connectors.maxOpen,
     idleMs: config.connectors.idleMs,

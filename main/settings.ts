@@ -30,6 +30,9 @@ export interface Setting {
 
 /** A variable's name, or how it begins; not all of them. */
 const variables = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/, 'must be a name, or NAME*');
+const redisUrl = z
+  .string()
+  .regex(/^(rediss?|redis-cluster):\/\/[^,]+(,[^,]+)*$/, 'must start with redis://');
 const masterKey = z.string().refine((key) => parseMasterKey(key) !== null, MASTER_KEY_FORM);
 const DAY_MS = 86_400_000;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -177,10 +180,7 @@ export const SETTINGS = [
   {
     path: 'database.redis.url',
     env: 'REDIS_URL',
-    schema: z
-      .string()
-      .regex(/^(rediss?|redis-cluster):\/\/[^,]+(,[^,]+)*$/, 'must start with redis://')
-      .nullable(),
+    schema: redisUrl.nullable(),
     fallback: null,
     about:
       'Redis for queues and announcements. Without it `npm start` brings one up. Several nodes of a Redis Cluster: `redis-cluster://a:6379,b:6379`.',
@@ -204,10 +204,7 @@ export const SETTINGS = [
   {
     path: 'database.redis.cache_url',
     env: 'REDIS_CACHE_URL',
-    schema: z
-      .string()
-      .regex(/^(rediss?|redis-cluster):\/\/[^,]+(,[^,]+)*$/, 'must start with redis://')
-      .nullable(),
+    schema: redisUrl.nullable(),
     fallback: null,
     about:
       'Redis of the cache, when it is another than `database.redis.url`. It may forget anything at any time (`maxmemory-policy allkeys-lru`); the other must not.',

@@ -39,6 +39,8 @@ Servers already there are used: DATABASE_URL, REDIS_URL, TEMPORAL_ADDRESS (see d
 const AGREE_WITHIN_MS = 90_000;
 const LOOK_EVERY_MS = 150;
 
+const QUEUES_HINT = '  (any user name; the password is a key with the scope root)';
+
 interface Options {
   readonly isDemo: boolean;
   readonly isCheck: boolean;
@@ -289,7 +291,7 @@ function sayWhereThingsAre(where: {
     ['API', `${url}/api/context/health`],
     ['Docs', `${url}/api/context/docs`],
     ['Temporal UI', config.temporal.uiUrl ?? `(yours, at ${config.temporal.address})`],
-    ['Queues', `${url}${QUEUES_PATH}`],
+    ['Queues', `${url}${QUEUES_PATH}${config.auth.mode === 'keys' ? QUEUES_HINT : ''}`],
     ['Log', join(config.home, 'syncline.log')],
   ];
   for (const [name, value] of lines) terminal.note(`${name!.padEnd(12)} ${value}`);

@@ -6,7 +6,9 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { EXIT, UsageError } from '../cli/exit-code.ts';
 import { createProgress } from '../cli/progress.ts';
+import { placeNew, requireFree } from '../cli/whole-file.ts';
 import { systemClock } from '../domain/clock.ts';
 import { messageOf, toAppError } from '../domain/errors.ts';
 import { backupName } from '../store/backup/backup-files.ts';
@@ -23,13 +25,11 @@ import { SCHEMA_STEPS } from './schema-steps.ts';
 import { setUp } from './set-up.ts';
 import { VERSION } from './version.ts';
 
-const USAGE =
-  'Usage: syncline <setup|migrate [--check]|backup [file]|restore <file> [--replace]|cleanup> [--json]\n';
-
 interface Given {
   readonly file: string | undefined;
   readonly isCheck: boolean;
   readonly isReplace: boolean;
+  readonly isForced: boolean;
   readonly config: Config;
   readonly database: OpenDatabase;
   readonly signal: AbortSignal;
@@ -68,7 +68,7 @@ async function runMigrate({ database: { url }, isCheck }: Given): Promise<Told> 
   };
 }
 
-async function runBackup({ file, config, database, signal }: Given): Promise<Told> {
+async function runBackup({ file, config, database, signal, isForced }: Given): Promise<Told> {
   const name = file ?? join(config.backup.directory ?? '.', backupName(systemClock.now()));
   const progress = progressOf();
   const result = await writeBackup({
@@ -78,6 +78,7 @@ async function runBackup({ file, config, database, signal }: Given): Promise<Tol
     clock: systemClock,
     signal,
     onProgress: progress.at,
+    ...(!isForced && { place: placeNew }),
   }).finally(progress.end);
   const mib = (result.bytes / 1024 ** 2).toFixed(1);
   const tables = Object.keys(result.tables).length;
@@ -137,55 +138,70 @@ function progressOf(): { at: (progress: BackupProgress) => void; end: () => void
   };
 }
 
+/** @throws UsageError */
 function parse(args: readonly string[]) {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      json: { type: 'boolean', default: false },
-      check: { type: 'boolean', default: false },
-      replace: { type: 'boolean', default: false },
-      config: { type: 'string' },
-    },
-  });
+  const { values, positionals } = parsed(args);
   const [name = '', file, ...more] = positionals;
-  if (!Object.hasOwn(COMMANDS, name) || more.length > 0) throw new Error('no such command');
-  if (name === 'restore' && file === undefined) throw new Error('restore which file?');
+  if (!Object.hasOwn(COMMANDS, name) || more.length > 0)
+    throw new UsageError(`say ${Object.keys(COMMANDS).join(', ')}, and one file at most`);
+  if (name === 'restore' && file === undefined) throw new UsageError('restore which file?');
   return { ...values, name, file };
 }
 
-/** As with `import`, a file that is not there is a fault of the call. @throws Error */
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        check: { type: 'boolean', default: false },
+        replace: { type: 'boolean', default: false },
+        force: { type: 'boolean', default: false },
+        config: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+}
+
+/** As with `import`, a file that is not there is a fault of the call. @throws UsageError */
 async function requireFile(file: string): Promise<void> {
   try {
     await access(file, constants.R_OK);
     if ((await stat(file)).isFile()) return;
   } catch (error) {
-    throw new Error(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`);
   }
-  throw new Error(`${file} cannot be read: it is no file`);
+  throw new UsageError(`${file} cannot be read: it is no file`);
+}
+
+/** What the call itself says wrongly, told before anything is opened. @throws UsageError */
+async function requireCall(args: readonly string[]): Promise<ReturnType<typeof parse>> {
+  const given = parse(args);
+  const { name, file, force: isForced } = given;
+  if (file === undefined) return given;
+  if (name === 'restore') await requireFile(file);
+  if (name === 'backup') await requireFree(file, { isForced });
+  return given;
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  let given: ReturnType<typeof parse>;
-  try {
-    given = parse(args);
-    if (given.name === 'restore') await requireFile(given.file!);
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n${USAGE}`);
-    return 2;
-  }
+  const given = await requireCall(args);
   const abort = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
   loadEnvFile();
   const config = loadConfig(process.env, given.config);
   const database = await openDatabase(config, { mayCreate: MAY_CREATE.has(given.name) });
   try {
-    const { file, check: isCheck, replace: isReplace } = given;
+    const { file, check: isCheck, replace: isReplace, force: isForced } = given;
     const { signal } = abort;
     const told = await COMMANDS[given.name]!({
       file,
       isCheck,
       isReplace,
+      isForced,
       config,
       database,
       signal,
@@ -198,8 +214,16 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
-  const { code, message } = toAppError(error);
-  process.stderr.write(`error ${code}: ${message}\n`);
-  return 1;
-});
+/** Says on stderr what went wrong, as the other commands do; gives the exit code. */
+function complain(thrown: unknown, isJson: boolean): number {
+  const isUsage = thrown instanceof UsageError;
+  const { code, message: detail } = isUsage ? thrown : toAppError(thrown);
+  const line = code === 'USAGE' ? `error: ${detail}` : `error ${code}: ${detail}`;
+  process.stderr.write(`${isJson ? JSON.stringify({ error: { code, detail } }) : line}\n`);
+  return isUsage ? EXIT.usage : EXIT.failed;
+}
+
+const args = process.argv.slice(2);
+process.exitCode = await main(args).catch((error: unknown) =>
+  complain(error, args.includes('--json')),
+);

@@ -56,7 +56,7 @@ UPDATE sync_conflicts SET watched_at = now() WHERE (tenant_id, id) IN (
   WHERE c.status = 'open' AND c.due_at IS NOT NULL AND c.watched_at < now() - CASE
     WHEN c.due_at < now() - interval '15 seconds' THEN interval '1 minute' ELSE interval '10 minutes' END
   ORDER BY c.watched_at LIMIT $1 FOR UPDATE OF c SKIP LOCKED)
-RETURNING tenant_id AS tenant, id AS "conflictId", due_at < now() - interval '15 seconds' AS "isOverdue"`;
+RETURNING tenant_id AS tenant, id AS "conflictId", link_id AS "linkId", due_at < now() - interval '15 seconds' AS "isOverdue"`;
 
 const LOOK = `
 SELECT c.link_id AS "linkId", l.name AS "linkName", l.state AS "linkState", c.status, c.reason,

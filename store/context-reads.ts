@@ -17,7 +17,7 @@ import { decodeBody, type StoredBody } from './blobs.ts';
 import type { ContextStore } from './contract.ts';
 import type { Bodies } from './crypto/bodies.ts';
 import type { Database, Transaction } from './database.ts';
-import { FEED_START, feedHead, readChanges, requireKept } from './feed.ts';
+import { FEED_START, feedEnd, readChanges, requireKept } from './feed.ts';
 import { pageOf, unpackCursor } from './paging.ts';
 import { CONTEXT_COLUMNS, type ContextRow } from './write-versions.ts';
 
@@ -112,7 +112,7 @@ export function createContextReads(deps: {
 
     async changes(caller, { since, limit, prefix }) {
       return database.withTenant(caller.tenant, async (tx) => {
-        if (since === 'now') return { changes: [], cursor: await feedHead(tx) };
+        if (since === 'now') return { changes: [], ...(await feedEnd(tx)) };
         const page = { since: since ?? FEED_START, limit, prefix: prefix ?? '' };
         const read = await readChanges(tx, page);
         if (since !== null) await requireKept(tx, since);

@@ -163,12 +163,13 @@ export interface ContextStore {
   ): Promise<Page<VersionRow>>;
   /**
    * Changes in commit order after a cursor; never skips a late commit. `since` null: the oldest
-   * kept; `'now'`: none, just the head's cursor. @throws AppError INVALID_CURSOR, CURSOR_EXPIRED
+   * kept; `'now'`: none, just the head's cursor and what this hub and the caller's tenant call
+   * themselves. @throws AppError INVALID_CURSOR, CURSOR_EXPIRED
    */
   changes(
     caller: Caller,
     query: { since: string | null; limit: number; prefix?: string | undefined },
-  ): Promise<{ changes: readonly Change[]; cursor: string }>;
+  ): Promise<{ changes: readonly Change[]; cursor: string; hubId?: string }>;
 }
 
 /** What a link is made of; the store adds its id, state and times. */
@@ -210,7 +211,11 @@ export interface LinkStatus {
 export interface LinkStore {
   /** @throws AppError VALIDATION when a link of that name exists */
   create(caller: Caller, link: NewLink): Promise<Link>;
-  list(caller: Caller): Promise<readonly Link[]>;
+  /** By name. @throws AppError INVALID_CURSOR */
+  list(
+    caller: Caller,
+    page: { readonly limit: number; readonly cursor?: string | undefined },
+  ): Promise<Page<Link>>;
   /** By id or by name. @throws AppError LINK_NOT_FOUND */
   get(caller: Caller, idOrName: string): Promise<Link>;
   /** Disconnects; leaves both sides' data alone. @throws AppError LINK_NOT_FOUND */

@@ -78,15 +78,6 @@ export interface Database {
     before?: readonly Statement[],
   ): Promise<T>;
   /**
-   * The same, with the first statement in the very message that begins the transaction: one round
-   * trip less. It takes no parameters, so its values must be given through {@link literal}.
-   */
-  withTenantFirst<Row extends object, T>(
-    tenant: TenantId,
-    first: string,
-    work: (tx: OpenTransaction, rows: Row[]) => Promise<T>,
-  ): Promise<T>;
-  /**
    * For reads. `mayBeStale`: a replica may answer, as long as it is not further behind than
    * configured; without one, or when it fails, the primary does. `work` may run twice and must only
    * read. Never for what a caller compares with a write of its own.
@@ -159,11 +150,6 @@ set_config('statement_timeout', '${timeoutMs}', true)${jit}`;
     withTenant: (tenant, work, before = []) => transact([...asTenant(tenant), ...before], work),
     withTenantRead: (tenant, { mayBeStale }, work) =>
       mayBeStale ? readTenant(tenant, work) : transact(asTenant(tenant), work),
-    withTenantFirst: <Row extends object, T>(
-      tenant: TenantId,
-      first: string,
-      work: (tx: OpenTransaction, rows: Row[]) => Promise<T>,
-    ) => transact(asTenant(tenant), async (tx) => work(tx, await tx.query<Row>(first))),
     withSnapshot: (tenant, work) =>
       once(begin('syncline_app', tenant, SNAPSHOT), work).catch((error: unknown) => {
         throw translate(error);
@@ -300,6 +286,7 @@ function runningOn(
   let failed: Error | null = null;
 
   function requireOpen(): void {
+    if (failed !== null) throw failed;
     // It would run outside of any transaction, and see what no tenant may.
     if (state === 'over') throw new AppError('INTERNAL', 'the transaction is committed already');
   }
@@ -308,11 +295,11 @@ function runningOn(
     statements: readonly Statement[],
     end: readonly Statement[],
   ): Promise<Row[][]> {
-    if (failed !== null) throw failed;
     requireOpen();
     const before = state === 'new' ? begin : [];
     try {
       const results = await sendAll([...before, ...statements, ...end]);
+      if (end.length > 0) requireCommitted(results.at(-1));
       state = end.length > 0 ? 'over' : 'open';
       return results
         .slice(before.length, before.length + statements.length)
@@ -336,11 +323,15 @@ function runningOn(
     isOver: () => state === 'over',
     async commit() {
       if (state === 'over' || (state === 'new' && failed === null)) return;
-      // COMMIT of a transaction in which a statement failed rolls back and says so only here.
-      const { command } = failed === null ? await client.query('COMMIT') : { command: 'ROLLBACK' };
-      if (command !== 'COMMIT') throw new AppError('INTERNAL', 'the transaction was rolled back');
+      requireCommitted(failed === null ? await client.query('COMMIT') : undefined);
     },
   };
+}
+
+/** COMMIT of a transaction in which a statement failed rolls back, and says so only in its answer. */
+function requireCommitted(answer: pg.QueryResult | undefined): void {
+  if (answer?.command === 'COMMIT') return;
+  throw new AppError('INTERNAL', 'the transaction was rolled back');
 }
 
 /** Of work that failed when it was committed already: it must not be tried again. */
@@ -376,11 +367,6 @@ export function asLast(tx: OpenTransaction): Transaction {
     query: async <Row extends object>(sql: string, values?: readonly unknown[]) =>
       (await tx.commitWith([{ sql, values }]))[0] as Row[],
   };
-}
-
-/** A text as an SQL literal, for the few statements that can take no parameters. */
-export function literal(text: string): string {
-  return pg.escapeLiteral(text);
 }
 
 /** Connection trouble is told as such; anything else passes through. */

@@ -95,7 +95,7 @@ WITH live AS (
   RETURNING sync_links.*, chosen.place
 )
 SELECT l.*, tail."end" AS hub_seen,
-  l.state = 'failed' OR l.remote_cursor IS NULL OR l.cursor_doubted OR l.hub_cursor IS NULL OR l.whole_due_at <= now()
+  l.state = 'failed' OR l.remote_cursor IS NULL OR l.look_whole OR l.cursor_doubted OR l.hub_cursor IS NULL OR l.whole_due_at <= now()
   OR EXISTS (SELECT 1 FROM feed_horizons h WHERE h.tenant_id = l.tenant_id AND (h.xid, h.seq)
     > (split_part(l.hub_cursor, '.', 1)::xid8, split_part(l.hub_cursor, '.', 2)::bigint))
   OR tail.changed OR tail.length >= ${MAX_TAIL}

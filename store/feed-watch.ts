@@ -5,7 +5,7 @@
 import type { Clock } from '../domain/clock.ts';
 import type { Change, ChangeType, DeleteReason } from '../domain/context.ts';
 import type { ContextKey, TenantId } from '../domain/ids.ts';
-import { literal, type Database } from './database.ts';
+import type { Database } from './database.ts';
 import { feedHead, positionOf, requireKept } from './feed.ts';
 
 export interface WatchedChange {
@@ -111,14 +111,10 @@ export function createFeedWatch(deps: {
   return {
     head: (tenant) => database.withTenant(tenant, feedHead),
     async look(tenant, { after, limit }, onPage) {
-      const at = new Date(clock.now()).toISOString();
-      const values = [...positionOf(after), null, null, null, '', String(limit), at];
-      const sql = WATCH_CHANGES.replaceAll(/\$(\d)/g, (_, nth: string) => {
-        const value = values[Number(nth) - 1];
-        return typeof value === 'string' ? literal(value) : 'NULL';
-      });
-      await database.withTenantFirst(tenant, sql, async (_tx, rows: WatchRow[]) => {
-        onPage(pageOf(rows));
+      const at = new Date(clock.now());
+      const values = [...positionOf(after), null, null, null, '', limit, at];
+      await database.withTenant(tenant, async (tx) => {
+        onPage(pageOf(await tx.query<WatchRow>(WATCH_CHANGES, values)));
       });
     },
     async read(tenant, { after, upTo, key, prefix, limit, mustBeKept }) {

@@ -98,6 +98,20 @@ export async function feedHead(tx: Transaction): Promise<string> {
   return row?.position ?? FEED_START;
 }
 
+const FEED_END = `SELECT (${FEED_HEAD}) AS position, hub_id() AS "hubId"`;
+
+/** The feed's newest position, and what this store and tenant call themselves. */
+export async function feedEnd(tx: Transaction): Promise<{ cursor: string; hubId: string }> {
+  const [row] = await tx.query<{ position: string | null; hubId: string }>(FEED_END);
+  return { cursor: row!.position ?? FEED_START, hubId: row!.hubId };
+}
+
+/** What this store and the tenant call themselves; the same for nobody else. */
+export async function hubIdOf(tx: Transaction): Promise<string> {
+  const [row] = await tx.query<{ hubId: string }>('SELECT hub_id() AS "hubId"');
+  return row!.hubId;
+}
+
 /** Splits a cursor. @throws AppError INVALID_CURSOR */
 export function positionOf(cursor: string): [xid: string, seq: string] {
   const match = /^(\d{1,19})\.(\d{1,18})$/.exec(cursor);

@@ -61,8 +61,11 @@ export async function writeGroups(
   for (const wins of sound) writes.push(...(await writesOf(on, wins, faults)));
   const all = [...history.map((write) => ({ ...write, isLoser: true })), ...asHistory(writes)];
   await writeVersions(on.tx, all, on.at);
+  const counts = { imported: all.length, skipped, faults };
+  // Nobody asks for it with another mode.
+  if (on.mode !== 'skip') return counts;
   const taken = new Map(chosen.map((wins) => [draftOf(wins).key, takenOf(on, wins, rows)]));
-  return { imported: all.length, skipped, faults, taken };
+  return { ...counts, taken };
 }
 
 /** One group per key, its versions in order; of two lines with one number the first counts. */

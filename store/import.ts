@@ -105,7 +105,7 @@ export interface GroupOutcome {
   readonly imported: number;
   readonly skipped: number;
   readonly faults: readonly ImportFault[];
-  /** How keys stand that were written. */
+  /** How keys stand that were written; only with `skip`. */
   readonly taken?: ReadonlyMap<ContextKey, TakenKey>;
 }
 

@@ -22,6 +22,7 @@ import type { LinkStore, NewLink } from './contract.ts';
 import { sqlStateOf, type Database, type Transaction } from './database.ts';
 import { readStatus } from './link-status.ts';
 import { wakeLink } from './outbox.ts';
+import { pageOf, unpackCursor } from './paging.ts';
 import {
   readQuarantined,
   releaseQuarantined,
@@ -52,6 +53,7 @@ export interface LinkRow {
   hub_cursor: string | null;
   remote_cursor: string | null;
   cursor_doubted: boolean;
+  look_whole: boolean;
   failures: number;
   next_due_at: Date;
   last_settled_at: Date | null;
@@ -129,11 +131,12 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
       return linkOf(row);
     },
 
-    async list(caller) {
+    async list(caller, { limit, cursor }) {
+      const [after] = cursor === undefined ? [null] : unpackCursor(cursor, ['text']);
       const rows = await database.withTenant(caller.tenant, (tx) =>
-        tx.query<LinkRow>(`${SELECT_LINK} ORDER BY name`),
+        tx.query<LinkRow>(LIST_LINKS, [after, limit + 1]),
       );
-      return rows.map(linkOf);
+      return pageOf(rows, limit, { item: linkOf, sortValues: (row) => [row.name] });
     },
 
     async get(caller, idOrName) {
@@ -177,10 +180,10 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
       }),
 
     pause: (caller, id) =>
-      change(caller, id, { action: 'link.pause', apply: (tx) => setState(tx, id, 'paused') }),
+      change(caller, id, { action: 'link.pause', apply: (tx) => putInState(tx, id, PAUSE) }),
 
     resume: (caller, id) =>
-      change(caller, id, { action: 'link.resume', apply: (tx) => setState(tx, id, 'active') }),
+      change(caller, id, { action: 'link.resume', apply: (tx) => putInState(tx, id, RESUME) }),
 
     reset: (caller, id) =>
       change(caller, id, {
@@ -214,6 +217,8 @@ export function createLinkStore({ database, clock, newId, onCommitted }: LinkSto
 }
 
 const SELECT_LINK = `SELECT * FROM sync_links WHERE tenant_id = current_setting('app.tenant')`;
+
+const LIST_LINKS = `${SELECT_LINK} AND ($1::text IS NULL OR name > $1) ORDER BY name LIMIT $2`;
 
 // The rest of a link goes with its row: runs and conflicts.
 const REMOVE_LINK = [
@@ -256,7 +261,7 @@ export async function openEpoch(
   prefix = old,
 ): Promise<void> {
   await tx.query(
-    `UPDATE sync_links SET epoch = epoch + 1, fence = fence + 1, hub_cursor = NULL, remote_cursor = NULL,
+    `UPDATE sync_links SET epoch = epoch + 1, fence = fence + 1, hub_cursor = NULL, look_whole = true,
        guard = NULL, state = CASE WHEN state = 'parked' THEN 'active' ELSE state END, updated_at = now()
      WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
     [id],
@@ -274,24 +279,34 @@ export async function openEpoch(
 const KEEPS_NAME = `starts_with(key, $2)
   AND ($2 = $3 OR remote_id IS DISTINCT FROM substr(key, length($3) + 1))`;
 
+// What the remote cannot show is still nobody's to decide.
+const STAYS_ASIDE = `(remote_status = 'faulty' AND state <> 'tombstoned' AND ${KEEPS_NAME})`;
+
 const FORGET_BASES = `
 UPDATE sync_items SET base_version = NULL, base_hub_hash = NULL, base_remote_hash = NULL,
   state = CASE WHEN NOT starts_with(key, $2) THEN 'excluded'
-               WHEN state = 'tombstoned' THEN 'tombstoned' ELSE 'pending' END,
-  dirty = starts_with(key, $2) AND state <> 'tombstoned', retry_at = NULL, attempts = 0,
+               WHEN state = 'tombstoned' THEN 'tombstoned'
+               WHEN ${STAYS_ASIDE} THEN 'quarantined' ELSE 'pending' END,
+  dirty = starts_with(key, $2) AND state <> 'tombstoned' AND NOT ${STAYS_ASIDE}, retry_at = NULL, attempts = 0,
   remote_id = CASE WHEN ${KEEPS_NAME} THEN remote_id END,
   remote_status = CASE WHEN ${KEEPS_NAME} THEN remote_status ELSE 'unknown' END,
   remote_hash = CASE WHEN ${KEEPS_NAME} THEN remote_hash END,
   remote_version = CASE WHEN ${KEEPS_NAME} THEN remote_version END
 WHERE tenant_id = current_setting('app.tenant') AND link_id = $1`;
 
-async function setState(tx: Transaction, id: LinkId, state: LinkState): Promise<void> {
-  await tx.query(
-    `UPDATE sync_links SET state = $2, guard = NULL, failures = 0, next_due_at = now(),
-       rests_until = NULL, quiet_looks = 0, updated_at = now()
-     WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-    [id, state],
-  );
+async function putInState(tx: Transaction, id: LinkId, statement: string): Promise<void> {
+  await tx.query(statement, [id]);
+}
+
+// What parked the link stays with it while it is paused: the plan still waits for somebody.
+const PAUSE = setState(`'paused'`);
+const RESUME = setState(`CASE WHEN guard IS NULL THEN 'active' ELSE 'parked' END`);
+
+function setState(state: string): string {
+  return `
+UPDATE sync_links SET state = ${state}, failures = 0, next_due_at = now(),
+  rests_until = NULL, quiet_looks = 0, updated_at = now()
+WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 }
 
 /** A link as other rooms see it. */

@@ -12,15 +12,17 @@ const contextsChanged = z.object({
 });
 const linkWake = z.object({
   topic: z.literal('link.wake'),
-  payload: z.object({ linkId: z.string() }),
+  payload: z.object({ linkId: z.string(), name: z.string().nullish() }),
 });
-const conflict = z.object({ conflictId: z.string() });
+const conflict = z.object({ conflictId: z.string(), linkId: z.string().optional() });
 /** A conflict opened, or is due at another time: its workflow starts, or looks. */
 const conflictOpened = z.object({ topic: z.literal('conflict.opened'), payload: conflict });
 /** A conflict was resolved or closed: its workflow, if there is one, ends. */
 const conflictEnded = z.object({ topic: z.literal('conflict.ended'), payload: conflict });
 /** A large sync wrote contexts that search does not know yet. */
 const searchPending = z.object({ topic: z.literal('search.pending'), payload: z.object({}) });
+type LinkWake = z.infer<typeof linkWake>;
+
 const messageSchema = z.discriminatedUnion('topic', [
   contextsChanged,
   linkWake,
@@ -38,7 +40,8 @@ export type OutboxMessage = z.infer<typeof messageSchema> & {
 export async function wakeLink(tx: Transaction, linkId: LinkId): Promise<void> {
   await tx.query(
     `INSERT INTO outbox (tenant_id, topic, payload)
-     VALUES (current_setting('app.tenant'), 'link.wake', jsonb_build_object('linkId', $1::text))`,
+     VALUES (current_setting('app.tenant'), 'link.wake', jsonb_build_object('linkId', $1::text, 'name',
+       (SELECT name FROM sync_links WHERE tenant_id = current_setting('app.tenant') AND id = $1::uuid)))`,
     [linkId],
   );
 }
@@ -61,7 +64,7 @@ RETURNING id, tenant_id, topic, payload`;
  * because its remote asked for it looks when its rest is over.
  */
 const SELECT_LISTENERS = `
-SELECT DISTINCT l.tenant_id AS tenant, l.id AS "linkId"
+SELECT DISTINCT l.tenant_id AS tenant, l.id AS "linkId", l.name
 FROM json_to_recordset($1::json) AS m (tenant text, key text, origin text)
 JOIN sync_links l ON l.tenant_id = m.tenant AND starts_with(m.key, l.prefix)
 WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto'
@@ -70,11 +73,15 @@ WHERE l.state IN ('active', 'failed') AND l.trigger = 'auto'
 export interface LinkRef {
   readonly tenant: TenantId;
   readonly linkId: LinkId;
+  /** What operators know the link by; absent where nobody has read it. */
+  readonly name?: string;
 }
 
 export interface ConflictRef {
   readonly tenant: TenantId;
   readonly conflictId: ConflictId;
+  /** Absent in messages of before. */
+  readonly linkId?: LinkId;
 }
 
 /** The conflicts whose workflows must hear of these messages, each once; an end outweighs a start. */
@@ -86,7 +93,9 @@ export function conflictsTold(
     if (topic !== 'conflict.opened' && topic !== 'conflict.ended') continue;
     const name = `${tenant}/${payload.conflictId}`;
     const isOpen = topic === 'conflict.opened' && told.get(name)?.isOpen !== false;
-    told.set(name, { tenant, conflictId: payload.conflictId as ConflictId, isOpen });
+    const linkId = payload.linkId as LinkId | undefined;
+    const ref = { tenant, conflictId: payload.conflictId as ConflictId };
+    told.set(name, { ...ref, ...(linkId === undefined ? {} : { linkId }), isOpen });
   }
   return [...told.values()];
 }
@@ -126,9 +135,7 @@ export function createOutbox(database: Database): Outbox {
 
 async function linksOf(tx: Transaction, messages: readonly OutboxMessage[]): Promise<LinkRef[]> {
   const direct = messages.flatMap((message) =>
-    message.topic === 'link.wake'
-      ? [{ tenant: message.tenant, linkId: message.payload.linkId as LinkId }]
-      : [],
+    message.topic === 'link.wake' ? [directRef(message.tenant, message.payload)] : [],
   );
   const touched = messages.flatMap((message) =>
     message.topic === 'contexts.changed'
@@ -146,6 +153,10 @@ async function linksOf(tx: Transaction, messages: readonly OutboxMessage[]): Pro
   return [
     ...new Map([...direct, ...rows].map((ref) => [`${ref.tenant}/${ref.linkId}`, ref])).values(),
   ];
+}
+
+function directRef(tenant: TenantId, { linkId, name }: LinkWake['payload']): LinkRef {
+  return { tenant, linkId: linkId as LinkId, ...(name ? { name } : {}) };
 }
 
 interface OutboxRow {

@@ -63,9 +63,9 @@ UPDATE sync_items SET attempts = 0, retry_at = NULL,
   remote_version = CASE WHEN remote_status = 'faulty' THEN NULL ELSE remote_version END
 WHERE ${IS_CHOSEN} RETURNING key, remote_status = 'faulty' AS "isFaulty"`;
 
-// Without its cursor the next pass reads the remote whole. A pass under way would put one back.
+// The next pass reads the remote whole. One under way would take the mark for its own.
 const LOOK_ANEW = `
-UPDATE sync_links SET remote_cursor = NULL, fence = fence + 1
+UPDATE sync_links SET look_whole = true, fence = fence + 1
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 /** Their back-off is over now; the count of tries goes on. */

@@ -243,6 +243,15 @@ export function runOf(row: RunRow): Run {
     expiresAt: row.expires_at?.toISOString() ?? null,
     dropped: row.dropped ?? [],
     startedAt: row.started_at.toISOString(),
+    approvedAt: row.approved_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,
+    tookMs: tookMs(row),
   };
+}
+
+/** A plan that was approved worked from then on; how long it waited for that is nobody's work. */
+function tookMs({ started_at: startedAt, approved_at: approvedAt, ended_at: endedAt }: RunRow) {
+  return endedAt === null
+    ? null
+    : Math.max(0, endedAt.getTime() - (approvedAt ?? startedAt).getTime());
 }

@@ -207,12 +207,24 @@ export async function commitVersions(
   writes: readonly VersionWrite[],
   at: Date,
 ): Promise<void> {
-  await withItsKey(withLostRace(tx.commitWith(await versionStatements(tx, writes, { at }))));
+  await commitWriting(tx, await versionStatements(tx, writes, { at }));
+}
+
+/**
+ * Commits with statements that write versions ({@link versionStatements}) among others.
+ *
+ * @throws AppError VERSION_CONFLICT, UNAVAILABLE (both retryable) when a race was lost
+ */
+export async function commitWriting(
+  tx: OpenTransaction,
+  statements: readonly Statement[],
+): Promise<void> {
+  await withItsKey(withLostRace(tx.commitWith(statements)));
 }
 
 /**
  * The statements that write versions, to be sent with others and committed at once; one fails where
- * {@link writeVersions} would (see {@link withItsKey} and {@link withLostRace}). Only reads by itself.
+ * {@link writeVersions} would (see {@link commitWriting}). Only reads by itself.
  * `mayIndexLater`: many at once may be found by a search a moment later.
  */
 export async function versionStatements(

@@ -13,6 +13,7 @@ import type { ConflictRef } from '../store/contract.ts';
 import { conflictWorkflowId, LOOK_SIGNAL, RESOLVE_CONFLICT } from '../workflows/contract.ts';
 
 const tenantId = defineSearchAttributeKey('TenantId', 'KEYWORD');
+const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
 const syncPhase = defineSearchAttributeKey('SyncPhase', 'KEYWORD');
 
 export interface ConflictWatcher {
@@ -25,13 +26,15 @@ export interface ConflictWatcher {
 }
 
 export function createConflictWatcher(client: Client, taskQueue: string): ConflictWatcher {
-  const startOptions = ({ tenant, conflictId }: ConflictRef) => ({
+  const startOptions = ({ tenant, conflictId, linkId }: ConflictRef) => ({
     workflowId: conflictWorkflowId(tenant, conflictId),
     taskQueue,
     args: [{ tenant, conflictId }],
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
     typedSearchAttributes: new TypedSearchAttributes([
       { key: tenantId, value: tenant },
+      // A message of an older process does not name it; then the workflow's first look does.
+      ...(linkId === undefined ? [] : [{ key: linkIdKey, value: linkId }]),
       { key: syncPhase, value: 'open' },
     ]),
     staticSummary: `${tenant} · conflict ${conflictId}`,

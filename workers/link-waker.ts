@@ -28,7 +28,7 @@ interface Flight {
 export function createLinkWaker(client: Client, taskQueue: string) {
   const flights = new Map<string, Flight>();
 
-  async function send({ tenant, linkId }: LinkRef, reason: string): Promise<void> {
+  async function send({ tenant, linkId, name }: LinkRef, reason: string): Promise<void> {
     const input: SyncLinkInput = { tenant, linkId };
     await client.workflow.signalWithStart(SYNC_LINK, {
       workflowId: syncWorkflowId(tenant, linkId),
@@ -41,7 +41,7 @@ export function createLinkWaker(client: Client, taskQueue: string) {
       priority: { fairnessKey: tenant },
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       typedSearchAttributes: attributes(tenant, linkId),
-      staticSummary: `${tenant} · ${linkId} · ${reason}`,
+      staticSummary: `${tenant} · ${name ?? linkId} · ${reason}`,
     });
   }
 

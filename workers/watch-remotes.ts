@@ -103,10 +103,11 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
       }
       const connector = await deps.pool.get(ref.tenant, link);
       if (!connector.watch) return void passedOver.set(name, Infinity);
-      const end = await connector.watch(() => void hint(ref));
+      const named = { ...ref, name: link.name };
+      const end = await connector.watch(() => void hint(named));
       watches.set(name, { connector, end });
       // What changed between the last look and now, nobody has told of and nobody will.
-      void hint(ref);
+      void hint(named);
     } catch (error) {
       passedOver.set(name, TRY_AGAIN_AFTER);
       deps.log.debug(

@@ -33,6 +33,7 @@ const MAX_BY_LENGTH = 256;
 const lookSignal = defineSignal(LOOK_SIGNAL);
 const resolveUpdate = defineUpdate<ConflictView, [decision: ConflictDecision]>(RESOLVE_UPDATE);
 const syncPhase = defineSearchAttributeKey('SyncPhase', 'KEYWORD');
+const linkIdKey = defineSearchAttributeKey('LinkId', 'KEYWORD');
 
 const { lookAtConflict, applyFallback } = proxyActivities<ConflictActivities>({
   startToCloseTimeout: '1 minute',
@@ -151,7 +152,11 @@ const refusal = (message: string): ApplicationFailure =>
 
 /** What the Temporal UI shows: how it stands and what can be done, never content. */
 function tell(view: ConflictView): void {
-  upsertSearchAttributes([{ key: syncPhase, value: view.status }]);
+  const { status, linkId } = view;
+  upsertSearchAttributes([
+    { key: syncPhase, value: status },
+    ...(linkId === undefined ? [] : [{ key: linkIdKey, value: linkId }]),
+  ]);
   setCurrentDetails(detailsOf(view));
 }
 

@@ -79,14 +79,21 @@ const inTask = (summary: string): SyncActivities =>
 const onQueue = (summary: string): SyncActivities =>
   proxyActivities<SyncActivities>({ ...ON_QUEUE, summary });
 
+/** What the link's search attributes say, as far as this run has set them. */
+interface Shown {
+  phase: string;
+  conflicts: number;
+}
+
 interface State {
+  readonly shown: Partial<Shown>;
   phase: string;
   passes: number;
   wakes: string[];
 }
 
 export async function syncLink(input: SyncLinkInput): Promise<void> {
-  const state: State = { phase: 'starting', passes: 0, wakes: [] };
+  const state: State = { shown: {}, phase: 'starting', passes: 0, wakes: [] };
   setHandler(wakeSignal, (reason) => void state.wakes.push(reason));
   setHandler(progressQuery, () => ({
     phase: state.phase,
@@ -136,11 +143,11 @@ type Next =
 
 async function onePass(request: PassRequest, state: State): Promise<Next> {
   state.phase = 'pass';
-  const begun = await beginPass(request);
+  const begun = await beginPass(request, state);
   // Our own Postgres has been out for long: the pulse wakes us once it is back.
   if (!begun) return { next: 'rest' };
   if (begun.status === 'refused') {
-    describe(`${begun.why}: nothing runs`, begun.why);
+    describe(state, `${begun.why}: nothing runs`, begun.why);
     upsertSearchAttributes([{ key: paused, value: begun.why === 'paused' }]);
     return { next: 'stop' };
   }
@@ -151,10 +158,9 @@ async function onePass(request: PassRequest, state: State): Promise<Next> {
   if (outcome.error) {
     const { linkId, runId } = begun.pass;
     log.warn('pass failed', { linkId, runId, code: outcome.error.code });
-    describe(`failed: ${outcome.error.code}`, 'failed');
-    return { next: 'rest' };
   }
-  if (parts.planned ?? parts.executed) report(begun.pass, outcome);
+  tell(state, begun.pass, end);
+  if (outcome.error) return { next: 'rest' };
   // A run that was asked for meanwhile has its turn even when this one was parked.
   if (begun.pass.othersWait) return { next: 'again', pauseMs: 0 };
   if (outcome.status === 'planned') return { next: 'rest' };
@@ -162,13 +168,13 @@ async function onePass(request: PassRequest, state: State): Promise<Next> {
 }
 
 /** The pass in one activity; where that takes too long, only its beginning. */
-async function beginPass(link: PassRequest): Promise<SmallPass | null> {
+async function beginPass(link: PassRequest, state: State): Promise<SmallPass | null> {
   try {
     return await inTask(link.trigger).pass(link);
   } catch (error) {
     const failure = failureOf(error);
     if (!failure) throw error;
-    describe(`failed: ${failure.code}`, 'failed');
+    describe(state, `failed: ${failure.code}`, 'failed');
     if (!isTimeout(error)) return null;
     const begun = await inTask(link.trigger).begin(link);
     return begun.status === 'refused'
@@ -231,22 +237,50 @@ function isTimeout(error: unknown): boolean {
   return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
 }
 
-/** What the Temporal UI shows of the last pass: counts and phases, never content. */
-function report(pass: PassToken, outcome: PassOutcome): void {
-  const { counters, guard } = outcome;
+type Done = Extract<PassEnd, { status: 'done' }>;
+
+/** Shows in the Temporal UI how the link stands after a pass: counts and phases, never content. */
+function tell(state: State, pass: PassToken, { outcome, parts, openConflicts }: Done): void {
+  const { error, status } = outcome;
+  const isQuiet = !error && !parts.planned && !parts.executed;
+  if (openConflicts === undefined) {
+    // A worker of before counted none. What it made this run's history of must be repeated exactly.
+    if (error) describe(state, `failed: ${error.code}`, 'failed');
+    else if (!isQuiet) tellAsBefore(state, pass, outcome);
+    return;
+  }
+  const { shown } = state;
+  // Our own echo brings a quiet pass right after one that did something: that one stays to be read.
+  if (!isQuiet || shown.phase !== status || shown.conflicts !== openConflicts) {
+    const told = error ? `failed: ${error.code}` : detailsOf(pass, outcome);
+    setCurrentDetails(`${told}\n\n${openConflicts} open conflict(s)`);
+  }
+  // Each is a command, and a write of the server's: only what has changed.
+  const news = [
+    ...(shown.phase === status ? [] : [{ key: syncPhase, value: status }]),
+    ...(shown.conflicts === openConflicts ? [] : [{ key: conflictCount, value: openConflicts }]),
+  ];
+  if (news.length > 0) upsertSearchAttributes(news);
+  Object.assign(shown, { phase: status, conflicts: openConflicts } satisfies Shown);
+}
+
+function tellAsBefore(state: State, pass: PassToken, outcome: PassOutcome): void {
+  describe(state, detailsOf(pass, outcome), outcome.status);
+  upsertSearchAttributes([{ key: conflictCount, value: outcome.counters.conflicts }]);
+}
+
+function detailsOf({ linkName, trigger }: PassToken, outcome: PassOutcome): string {
+  const { counters, guard, status } = outcome;
   const told = Object.entries(counters)
     .filter(([, count]) => count > 0)
     .map(([name, count]) => `${name} ${count}`)
     .join(' · ');
   const parked = guard ? `\n\n**Parked** (${guard.code}): ${guard.reason}` : '';
-  describe(
-    `**${pass.linkName}** · ${pass.trigger} · ${outcome.status}\n\n${told}${parked}`,
-    outcome.status,
-  );
-  upsertSearchAttributes([{ key: conflictCount, value: counters.conflicts }]);
+  return `**${linkName}** · ${trigger} · ${status}\n\n${told}${parked}`;
 }
 
-function describe(details: string, phase: string): void {
+function describe({ shown }: State, details: string, phase: string): void {
   setCurrentDetails(details);
   upsertSearchAttributes([{ key: syncPhase, value: phase }]);
+  shown.phase = phase;
 }

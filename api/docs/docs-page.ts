@@ -41,7 +41,7 @@ export function docsPage(document: OpenApiDocument): string {
 <h1>Syncline API <span class="dim">${escapeHtml(document.info.version)}</span></h1>
 <p>${inline(document.info.description ?? '')}</p>
 <p>The same as data: <a href="/api/context/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
-${calls.join('')}${errorSection()}</main></div></body></html>
+${calls.join('')}${besidesSection()}${errorSection()}</main></div></body></html>
 `;
 }
 
@@ -57,7 +57,7 @@ function navigation(): string {
     );
     return `<h2>${group}</h2><ul>${links.join('')}</ul>`;
   });
-  return `<nav aria-label="Calls">${groups.join('')}<h2>More</h2><ul><li><a href="#errors">Error codes</a></li></ul></nav>`;
+  return `<nav aria-label="Calls">${groups.join('')}<h2>More</h2><ul><li><a href="#besides">WebSocket and metrics</a></li><li><a href="#errors">Error codes</a></li></ul></nav>`;
 }
 
 function callSection(call: Call, operation: Operation, components: Components): string {
@@ -106,12 +106,27 @@ const codeLink = (name: string): string => `<a href="#${name}">${name}</a>`;
 function curl(call: Call): string {
   const url = `${EXAMPLE_BASE}${call.example?.path ?? call.path}`;
   const verb = call.method === 'get' ? '' : `-X ${call.method.toUpperCase()} `;
-  const body = call.example?.body;
-  const data =
-    body === undefined
-      ? ''
-      : ` \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
-  return `curl ${verb}'${url}'${data}`;
+  return `curl ${verb}'${url}'${curlBody(call)}`;
+}
+
+function curlBody({ example, streams }: Call): string {
+  const send = (type: string, data: string): string =>
+    ` \\\n  -H 'Content-Type: ${type}' \\\n  ${data}`;
+  // `-d` would take the line ends out of a file.
+  if (streams?.body) return send(streams.body, `--data-binary @${example?.file}`);
+  if (example?.body === undefined) return '';
+  return send('application/json', `-d '${JSON.stringify(example.body)}'`);
+}
+
+/** What is no call of the contract; each can be switched off. */
+const BESIDES = [
+  '`/context-ws` is a WebSocket that tells changes of contexts as they are committed; a key needs the scope `read`. Send `{"type":"subscribe-context","payload":{"key":"my-context"}}`. All its messages: `docs/websocket.md`.',
+  '`/metrics` tells numbers in Prometheus’ text format, without a key to programs on the same machine. All of them: `docs/metrics.md`.',
+];
+
+function besidesSection(): string {
+  const texts = BESIDES.map((text) => `<p>${inline(text)}</p>`).join('');
+  return `<section class="call" id="besides"><h3>WebSocket and metrics</h3>${texts}</section>`;
 }
 
 function errorSection(): string {

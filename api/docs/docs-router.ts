@@ -33,7 +33,11 @@ export function docsRouter(version: string): Router {
 /** A name or address with or without a port; anything else would not belong between quotes. */
 const HOST = /^(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?$/;
 
+/** What a trusted proxy names is passed on as it came. */
+const PROTOCOL = /^https?$/;
+
 function baseOf(req: Request): string {
   const host = req.get('host') ?? '';
-  return HOST.test(host) ? `${req.protocol}://${host}` : EXAMPLE_BASE;
+  const isPlain = HOST.test(host) && PROTOCOL.test(req.protocol);
+  return isPlain ? `${req.protocol}://${host}` : EXAMPLE_BASE;
 }

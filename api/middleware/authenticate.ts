@@ -52,8 +52,7 @@ export function holds(scopes: readonly Scope[], scope: Scope): boolean {
 export function requireScope(scope: Scope | null, orScope?: Scope): RequestHandler {
   return (_req, res, next) => {
     const isOther = orScope !== undefined && holds(stateOf(res).scopes, orScope);
-    if (isOther) callerOf(res);
-    else if (scope !== null) checkScope(res, scope);
+    if (scope !== null) checkScope(res, isOther ? orScope : scope);
     next();
   };
 }

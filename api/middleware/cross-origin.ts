@@ -8,6 +8,7 @@ import type { RequestHandler } from 'express';
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const REQUEST_HEADERS = [
   'Authorization',
+  'Cache-Control',
   'Content-Type',
   'Idempotency-Key',
   'If-Match',

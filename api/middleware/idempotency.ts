@@ -22,7 +22,7 @@ const MAX_KEY_CHARS = 255;
 const MAX_WAIT_MS = 10_000;
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 250;
-const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+const PROBLEM_TYPE = 'application/problem+json';
 const METHODS: ReadonlySet<string> = new Set(['post', 'put', 'delete']);
 
 /** Whether a call takes the header. */

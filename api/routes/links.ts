@@ -25,9 +25,11 @@ export function linkRoutes(given: GivenDeps): readonly Route[] {
   return [
     route(SYNC_CALLS.listConnectors, () => wholeList(deps.connectors.list())),
     createLink(deps),
-    route(SYNC_CALLS.listLinks, async ({ caller }) =>
-      wholeList((await deps.links.list(caller)).map((link) => shown(deps, link))),
-    ),
+    route(SYNC_CALLS.listLinks, async ({ query, caller }) => {
+      const { items, nextCursor } = await deps.links.list(caller, query);
+      const body = { items: items.map((link) => shown(deps, link)), nextCursor };
+      return { status: 200, body };
+    }),
     route(SYNC_CALLS.getLink, async ({ params, caller }) =>
       answerLink(deps, await deps.links.get(caller, params.id)),
     ),
@@ -68,6 +70,7 @@ function choiceOf(keys: readonly string[] | undefined): QuarantineChoice {
 function createLink(deps: LinkDeps): Route {
   return route(SYNC_CALLS.createLink, async ({ body, caller }) => {
     await deps.connectors.check(body.connector, body.config);
+    await deps.connectors.checkScope(caller.tenant, body);
     const link = await deps.links.create(caller, body);
     const headers = { Location: `/api/sync/links/${link.id}` };
     return { status: 201, body: shown(deps, link), headers };
@@ -76,9 +79,13 @@ function createLink(deps: LinkDeps): Route {
 
 function patchLink(deps: LinkDeps): Route {
   return route(SYNC_CALLS.patchLink, ({ params, body, caller }) =>
-    change(deps, caller, params.id, (id, link) =>
-      deps.links.patch(caller, id, changesOf(body, link.guards)),
-    ),
+    change(deps, caller, params.id, async (id, link) => {
+      const changes = changesOf(body, link.guards);
+      const { connector, config, scope } = { ...link, ...changes };
+      if (scope.prefix !== link.scope.prefix)
+        await deps.connectors.checkScope(caller.tenant, { connector, config, scope });
+      return deps.links.patch(caller, id, changes);
+    }),
   );
 }
 

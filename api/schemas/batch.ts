@@ -1,7 +1,7 @@
 /** What goes into and comes out of a batch of context operations. */
 import { z } from 'zod';
 import { changesSomething, contextSchema, storeOptionsSchema, updateParts } from './contexts.ts';
-import { dataSchema, ifVersionSchema, keySchema } from './values.ts';
+import { dataSchema, ifVersionSchema, keySchema, wholeNumber } from './values.ts';
 
 /** Most operations of one batch. */
 export const MAX_BATCH_OPERATIONS = 1_000;
@@ -42,7 +42,7 @@ const getOperation = z
   .strictObject({
     op: z.literal('get'),
     key: keySchema,
-    version: z.int().min(1).max(2_147_483_647).optional(),
+    version: wholeNumber(1, 2_147_483_647).optional(),
     fields: z.string().optional().meta({ description: 'As in `GET /get`.' }),
   })
   .meta({ id: 'BatchGet' });

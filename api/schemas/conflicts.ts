@@ -12,6 +12,7 @@ import {
   prefixSchema,
   queryLimit,
   timeSchema,
+  wholeNumber,
 } from './values.ts';
 
 const MAX_BY_CODE_POINTS = 256;
@@ -39,7 +40,7 @@ export const resolveSchema = z
     }),
     value: dataSchema.optional(),
     by: bySchema,
-    ifRevision: z.int().min(1).max(MAX_INTEGER).optional().meta({
+    ifRevision: wholeNumber(1, MAX_INTEGER).optional().meta({
       description: 'Decide only if the conflict is still at this revision.',
     }),
   })
@@ -90,10 +91,7 @@ export const bulkResolveSchema = z.strictObject({
   choice: z.enum(['hub', 'remote', 'base', 'merged']),
   preview: z.boolean().default(false).meta({ description: 'Show what it would do; do nothing.' }),
   by: bySchema,
-  limit: z
-    .int()
-    .min(1)
-    .max(MAX_LIMIT)
+  limit: wholeNumber(1, MAX_LIMIT)
     .default(DEFAULT_BULK)
     .meta({
       description: `Conflicts of this call, at most ${MAX_LIMIT}.`,
@@ -131,9 +129,9 @@ export const bulkResultSchema = z
 
 export const waitSchema = z.strictObject({
   key: keySchema,
-  version: z.int().min(1).max(MAX_INTEGER).meta({ description: 'As the write was acknowledged.' }),
+  version: wholeNumber(1, MAX_INTEGER).meta({ description: 'As the write was acknowledged.' }),
   linkId: idSchema.meta({ description: 'Id or name of a link.' }),
-  timeoutMs: z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS),
+  timeoutMs: wholeNumber(0, MAX_WAIT_MS).default(DEFAULT_WAIT_MS),
 });
 
 export const waitedSchema = z

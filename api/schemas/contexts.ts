@@ -237,6 +237,10 @@ export const changeSchema = z
 export const changesSchema = z.object({
   changes: z.array(changeSchema).readonly(),
   cursor: z.string().meta({ description: 'Pass it as `since` to go on.' }),
+  hubId: z.string().optional().meta({
+    description:
+      'With `since=now`: what this hub and tenant call themselves, so that a link can tell when it leads back to where it begins.',
+  }),
 });
 
 export const contextPageSchema = pageSchema(envelopeSchema);

@@ -1,7 +1,7 @@
 /** What goes into and comes out of diff and rollback. */
 import { z } from 'zod';
 import { actorSchema } from './contexts.ts';
-import { dataSchema, ifVersionSchema, queryVersion } from './values.ts';
+import { dataSchema, ifVersionSchema, queryVersion, wholeNumber } from './values.ts';
 
 export const diffQuery = z.strictObject({
   from: queryVersion
@@ -34,11 +34,9 @@ export const diffSchema = z
   .meta({ id: 'ContextDiff' });
 
 export const rollbackBodySchema = z.strictObject({
-  version: z
-    .int()
-    .min(1)
-    .max(2_147_483_647)
-    .meta({ description: 'The version whose data is to be the current data again.' }),
+  version: wholeNumber(1, 2_147_483_647).meta({
+    description: 'The version whose data is to be the current data again.',
+  }),
   changedBy: actorSchema.optional(),
   ifVersion: ifVersionSchema.optional(),
 });

@@ -7,7 +7,7 @@ import {
   MAX_TAGS,
   tagSchema,
 } from './contexts.ts';
-import { cursorSchema, nameSchema, prefixSchema } from './values.ts';
+import { cursorSchema, nameSchema, prefixSchema, wholeNumber } from './values.ts';
 
 const MAX_QUERY_LENGTH = 10_000;
 const MAX_LIMIT = 100;
@@ -31,15 +31,12 @@ const searchOptionsSchema = z
       description:
         '`text`: by words. There are no vectors yet, so `hybrid` ranks by words alone (`scores.vector` is null) and `semantic` answers SEARCH_MODE_UNAVAILABLE.',
     }),
-    limit: z
-      .int()
-      .min(1)
-      .max(MAX_LIMIT)
+    limit: wholeNumber(1, MAX_LIMIT)
       .default(DEFAULT_LIMIT)
       .meta({
         description: `Results per page, at most ${MAX_LIMIT}.`,
       }),
-    offset: z.int().min(0).max(MAX_OFFSET).default(0).meta({
+    offset: wholeNumber(0, MAX_OFFSET).default(0).meta({
       description: 'Results to leave out first; not together with `cursor`.',
     }),
     cursor: cursorSchema.optional(),

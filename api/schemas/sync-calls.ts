@@ -36,7 +36,13 @@ export const SYNC_CALLS = {
     scope: 'sync',
     body: s.newLinkSchema,
     answers: { 201: { description: 'The link.', schema: s.linkSchema } },
-    errors: ['VALIDATION', 'INVALID_KEY', 'CONNECTOR_NOT_ALLOWED', 'CONNECTOR_UNREACHABLE'],
+    errors: [
+      'VALIDATION',
+      'INVALID_KEY',
+      'CONNECTOR_NOT_ALLOWED',
+      'CONNECTOR_UNREACHABLE',
+      'LINK_TO_ITSELF',
+    ],
     example: {
       body: {
         name: 'my-project',
@@ -51,11 +57,12 @@ export const SYNC_CALLS = {
     method: 'get',
     path: '/api/sync/links',
     group: 'Links',
-    summary: 'All links',
+    summary: 'All links, by name',
     scope: 'read',
     orScope: 'sync',
-    answers: { 200: { description: 'All links.', schema: s.linkPageSchema } },
-    errors: [],
+    query: s.pageQuery,
+    answers: { 200: { description: 'A page of links.', schema: s.linkPageSchema } },
+    errors: ['VALIDATION', 'INVALID_CURSOR'],
   }),
   getLink: defineCall({
     id: 'getLink',
@@ -80,7 +87,7 @@ export const SYNC_CALLS = {
     params: s.idParams,
     body: s.linkPatchSchema,
     answers: link,
-    errors: linkErrors,
+    errors: [...linkErrors, 'LINK_TO_ITSELF'],
     example: { ...linkExample(), body: { strategy: 'latest' } },
   }),
   removeLink: defineCall({

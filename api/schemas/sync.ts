@@ -13,6 +13,7 @@ import {
   prefixSchema,
   queryLimit,
   timeSchema,
+  wholeNumber,
 } from './values.ts';
 
 const MAX_NAME_CODE_POINTS = 63;
@@ -54,13 +55,16 @@ const strategyRuleSchema = z.strictObject({
 
 const guardFields = {
   maxDeletePercent: z.number().min(0).max(100),
-  maxDeleteCount: z.int().min(0).max(1_000_000_000),
+  maxDeleteCount: wholeNumber(0, 1_000_000_000),
   maxOverwritePercent: z.number().min(0).max(100),
-  maxOverwriteCount: z.int().min(0).max(1_000_000_000),
+  maxOverwriteCount: wholeNumber(0, 1_000_000_000),
   maxConflictPercent: z.number().min(0).max(100),
-  maxConflictCount: z.int().min(0).max(1_000_000_000),
+  maxConflictCount: wholeNumber(0, 1_000_000_000),
   emptySide: z.boolean(),
-  allChanged: z.boolean(),
+  allChanged: z.boolean().meta({
+    description:
+      'Park when every known item of a side changed at once, if there are more than maxDeleteCount.',
+  }),
   canary: keySchema.optional(),
 };
 
@@ -92,7 +96,7 @@ const triggerSchema = z.enum(['auto', 'manual']).meta({
   description:
     '`manual`: runs only when asked to. Making, changing or resetting the link, resolving a conflict or retrying an item does not ask; an approved plan is carried out, and nothing after it.',
 });
-const intervalSchema = z.int().min(MIN_INTERVAL_MS).max(MAX_INTERVAL_MS).meta({
+const intervalSchema = wholeNumber(MIN_INTERVAL_MS, MAX_INTERVAL_MS).meta({
   description: 'How often to look when no hint came, in milliseconds.',
 });
 const rulesSchema = z.array(strategyRuleSchema).max(MAX_RULES).readonly().meta({
@@ -101,7 +105,7 @@ const rulesSchema = z.array(strategyRuleSchema).max(MAX_RULES).readonly().meta({
 
 const fallbackSchema = z
   .strictObject({
-    afterMs: z.int().min(MIN_FALLBACK_MS).max(MAX_FALLBACK_MS).meta({
+    afterMs: wholeNumber(MIN_FALLBACK_MS, MAX_FALLBACK_MS).meta({
       description: 'Counted from when the conflict opened, in milliseconds.',
     }),
     strategy: z.enum(FALLBACK_STRATEGIES),
@@ -344,7 +348,14 @@ export const runSchema = z
       .readonly()
       .meta({ description: 'Ops that were not carried out, at most 1,000.' }),
     startedAt: timeSchema,
+    approvedAt: timeSchema.nullable().meta({
+      description: 'When its plan was approved; null: it was not, or needed no approval.',
+    }),
     endedAt: timeSchema.nullable(),
+    tookMs: z.int().nullable().meta({
+      description:
+        'How long it worked, in milliseconds: from its start, or from the approval of its plan, to its end.',
+    }),
     temporalUrl: z.string().nullable(),
   })
   .meta({ id: 'Run' });

@@ -36,6 +36,6 @@ export const TRANSFER_CALLS = {
     streams: { body: NDJSON },
     answers: { 200: { description: 'What became of the lines.', schema: importResultSchema } },
     errors: ['VALIDATION', 'UNSUPPORTED_MEDIA_TYPE', 'PAYLOAD_TOO_LARGE', 'INVALID_JSON'],
-    example: { path: '/api/context/import?mode=newer' },
+    example: { path: '/api/context/import?mode=newer', file: 'contexts.ndjson' },
   }),
 } as const;

@@ -1,7 +1,14 @@
 /** Export and import: what a line may say, and what an import answers. */
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../../domain/errors.ts';
-import { dataSchema, keySchema, metadataSchema, nameSchema, prefixSchema } from './values.ts';
+import {
+  dataSchema,
+  keySchema,
+  metadataSchema,
+  nameSchema,
+  prefixSchema,
+  wholeNumber,
+} from './values.ts';
 import {
   changeTypeSchema,
   deleteReasonSchema,
@@ -44,7 +51,7 @@ const actor = foreignIdSchema.nullable();
 export const exportLineSchema = z
   .strictObject({
     key: keySchema,
-    version: z.int().min(1).max(MAX_VERSION),
+    version: wholeNumber(1, MAX_VERSION),
     changeType: changeTypeSchema.optional(),
     reason: deleteReasonSchema.optional(),
     kind: nameSchema(MAX_KIND_CODE_POINTS).default('json'),

@@ -107,17 +107,19 @@ export const metadataSchema = jsonObjectSchema
     override: { type: 'object', additionalProperties: true },
   });
 
-/** A version number as a write states it; 0 = "must not exist". */
-export const ifVersionSchema = z
-  .int()
-  .min(0)
-  .max(MAX_INTEGER)
-  .meta({ description: 'Write only if this is the current version; 0 = must not exist.' });
+/** A whole number given in a body; told in the words of {@link queryInteger}. */
+export function wholeNumber(min: number, max: number): z.ZodInt {
+  const error = ({ input }: { readonly input?: unknown }): string | undefined =>
+    input === undefined ? undefined : `must be a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
 
-export const ttlSchema = z
-  .int()
-  .min(1)
-  .max(MAX_TTL_SECONDS)
+/** A version number as a write states it; 0 = "must not exist". */
+export const ifVersionSchema = wholeNumber(0, MAX_INTEGER).meta({
+  description: 'Write only if this is the current version; 0 = must not exist.',
+});
+
+export const ttlSchema = wholeNumber(1, MAX_TTL_SECONDS)
   .nullable()
   .meta({ description: 'Seconds to live; null = for ever. Default 86400.', examples: [3600] });
 

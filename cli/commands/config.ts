@@ -6,12 +6,15 @@ import { addGroup, type CliIo } from '../cli-context.ts';
 export function addConfig(program: Command, io: CliIo, onExit: (code: number) => void): void {
   const config = addGroup(program, {
     usage: 'config',
-    summary: 'check and show the configuration',
+    summary: 'check and show what a server started from this shell and folder would use',
     example: 'syncline config check',
   });
   const commands = [
     ['check', 'say every fault of context.yaml and the environment at once; exits 0 or 1'],
-    ['show', 'print every setting, its value and where it comes from; secrets are masked'],
+    [
+      'show',
+      'print every setting a server started from this shell and folder would have, and where it comes from; one that runs keeps what it was started with; secrets are masked',
+    ],
   ] as const;
   for (const [name, summary] of commands) {
     const command = config

@@ -13,7 +13,13 @@ import { UsageError } from '../exit-code.ts';
 import { addHistory } from './context-history.ts';
 import { addInject } from './inject.ts';
 import { prettyJson, type Output } from '../output.ts';
-import { collect, integerOption, jsonObjectOption, readJsonValue } from '../read-value.ts';
+import {
+  collect,
+  integerOption,
+  jsonObjectOption,
+  readJsonValue,
+  secondsOption,
+} from '../read-value.ts';
 
 /** Adds the group. */
 export function addContext(program: Command, runner: CommandRunner): void {
@@ -91,7 +97,11 @@ function addPut(group: Command, runner: CommandRunner): void {
       ]),
     )
     .option('--tag <tag>', 'may be repeated', collect)
-    .option('--ttl <seconds|never>', 'time to live (86400)', ttlOption)
+    .option(
+      '--ttl <time|never>',
+      'time to live, in seconds or like 90s, 6h, 30d (86400)',
+      ttlOption,
+    )
     .option('--kind <kind>', 'what it is, e.g. memory')
     .option('--source <source>', 'where it comes from')
     .option('--metadata <json>', 'a JSON object', jsonObjectOption)
@@ -145,7 +155,7 @@ function pickOptions(given: PutOptions): UpdateOptions {
 
 // Commander takes null for "no value" and makes it an empty text.
 const ttlOption = (text: string): number | 'never' =>
-  text === 'never' ? text : integerOption(1)(text);
+  text === 'never' ? text : secondsOption(1)(text);
 
 function addDelete(group: Command, runner: CommandRunner): void {
   const command = addCommand(group, {

@@ -5,12 +5,13 @@ import { SyncError } from '../../client/index.ts';
 import { addCommand, type CommandContext, type CommandRunner } from '../cli-context.ts';
 import { createProgress } from '../progress.ts';
 import { collect } from '../read-value.ts';
-import { writeWholeFile } from '../whole-file.ts';
+import { requireFree, writeWholeFile } from '../whole-file.ts';
 
 interface Options {
   readonly prefix?: string;
   readonly tag?: readonly string[];
   readonly decrypt?: boolean;
+  readonly force?: boolean;
 }
 
 interface Counts {
@@ -29,7 +30,8 @@ export function addExport(program: Command, runner: CommandRunner): void {
   })
     .option('--prefix <prefix>', 'only keys that begin so')
     .option('--tag <tag>', 'only contexts that have it; may be repeated', collect, [])
-    .option('--decrypt', 'encrypted data in clear (needs an admin key); else it is left out');
+    .option('--decrypt', 'encrypted data in clear (needs an admin key); else it is left out')
+    .option('--force', 'replace a file of that name; without it that is refused');
   command.action((file: string) =>
     runner.run(command, async (context) => {
       const counts = await exportTo(file, command.opts<Options>(), context);
@@ -47,16 +49,17 @@ export function addExport(program: Command, runner: CommandRunner): void {
 
 async function exportTo(
   file: string,
-  options: Options,
+  { force: isForced = false, ...options }: Options,
   { client, io }: CommandContext,
 ): Promise<Counts> {
+  if (file !== '-') await requireFree(file, { isForced });
   const stream = await client.transfer.export(options);
   const counts: Counts = { lines: 0, versions: -1, encryptedLeftOut: 0 };
   const progress = createProgress(io, 'Exporting');
   const pieces = counted(stream, counts, () => progress.at(counts.lines, counts.versions));
   try {
     if (file === '-') await print(pieces);
-    else await writeWholeFile(file, pieces);
+    else await writeWholeFile(file, pieces, { isForced });
     return counts;
   } finally {
     progress.end();

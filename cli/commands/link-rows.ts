@@ -81,7 +81,7 @@ export function printLink(out: Output, link: WholeLink): void {
     const { code, detail } = newestRun.error;
     out.line(out.paint('red', `failed: ${code}: ${safeText(detail)}`));
   }
-  if (status.guard) printGuard(out, status.guard);
+  if (status.guard) printGuard(out, status.guard, link.state);
   for (const item of quarantined.slice(0, MAX_SHOWN)) {
     out.line(`  ${item.code} ${safeText(item.remoteId ?? item.key)}: ${safeText(item.detail)}`);
   }
@@ -89,14 +89,25 @@ export function printLink(out: Output, link: WholeLink): void {
   if (more > 0) out.line(`  and ${more} more: syncline link show ${link.name} --quarantined`);
 }
 
-/** Why a run was parked, and what can be done. */
-export function printGuard(out: Output, guard: NonNullable<Link['guard']>): void {
-  out.line(out.paint('yellow', `parked by ${guard.code}: ${safeText(guard.reason)}`));
+/** Words that say that a parked link is paused on top of it. */
+export function pausedToo(state: Link['state'] | null): string {
+  return state === 'paused' ? ', and paused' : '';
+}
+
+/** Why a run was parked, and what can be done; `state`: of its link, where it is known. */
+export function printGuard(
+  out: Output,
+  guard: NonNullable<Link['guard']>,
+  state: Link['state'] | null = null,
+): void {
+  const head = `parked by ${guard.code}${pausedToo(state)}`;
+  out.line(out.paint('yellow', `${head}: ${safeText(guard.reason)}`));
   if (guard.planId !== undefined) {
     out.line(`  see it:     syncline sync show ${guard.planId}`);
     out.line(`  allow it:   syncline sync approve ${guard.planId} --wait`);
   }
-  out.line('  or undo what caused it and start a run: it looks again;');
+  const resumed = state === 'paused' ? 'resume the link, ' : '';
+  out.line(`  or undo what caused it, ${resumed}and start a run: it looks again;`);
   out.line('  `syncline link reset` writes back what the remote lost and deletes nothing');
 }
 

@@ -234,13 +234,22 @@ function configOf(options: AddOptions): JsonObject {
 function addList(group: Command, runner: CommandRunner): void {
   const command = addCommand(group, {
     usage: 'list',
-    summary: 'all links',
-    example: 'syncline link list',
-  });
+    summary: 'all links, by name',
+    example: 'syncline link list --limit 20',
+  })
+    .option('--limit <n>', 'a page of so many (default: all)', integerOption(1))
+    .option('--cursor <cursor>', 'go on where the page before ended');
   command.action(() =>
     runner.run(command, async ({ client, out }) => {
-      const links = await client.links.list();
-      out.show(links, () => printLinks(out, links));
+      const query = command.opts<{ readonly limit?: number; readonly cursor?: string }>();
+      const isPaged = query.limit !== undefined || query.cursor !== undefined;
+      const { items, nextCursor } = isPaged
+        ? await client.links.page(query)
+        : { items: await client.links.list(), nextCursor: null };
+      out.show(items, () => {
+        printLinks(out, items);
+        if (nextCursor !== null) out.line(`There are more: --cursor ${nextCursor}`);
+      });
     }),
   );
 }

@@ -18,8 +18,7 @@ export function statusCell(status: Run['status']): Painted {
 /** `settled in 84 ms: 3 applied, 1 merged` */
 export function runSummary(out: Output, run: Run): string {
   const status = out.paint(COLORS[run.status], run.status);
-  const took =
-    run.endedAt === null ? '' : ` in ${Date.parse(run.endedAt) - Date.parse(run.startedAt)} ms`;
+  const took = run.tookMs === null ? '' : ` in ${run.tookMs} ms`;
   if (run.error) return `${status}${took}: ${run.error.code}: ${safeText(run.error.detail)}`;
   return `${status}${took}: ${countsText(run.counters)}`;
 }

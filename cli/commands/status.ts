@@ -4,7 +4,7 @@ import type { Health, Link, LinkStatus } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
 import { EXIT } from '../exit-code.ts';
 import type { Output } from '../output.ts';
-import { stateCell } from './link-rows.ts';
+import { pausedToo, stateCell } from './link-rows.ts';
 
 /** Adds the command. */
 export function addStatus(program: Command, runner: CommandRunner): void {
@@ -58,6 +58,6 @@ function print(out: Output, url: string, health: Health, rows: readonly Row[]): 
   );
   for (const { link, status: s } of rows) {
     if (s.clockSkew) out.line(`${link.name}: a clock is off by ${s.skewMs} ms`);
-    if (s.guard) out.line(`${link.name} is parked: ${s.guard.reason}`);
+    if (s.guard) out.line(`${link.name} is parked${pausedToo(s.state)}: ${s.guard.reason}`);
   }
 }

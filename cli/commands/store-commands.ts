@@ -28,6 +28,7 @@ const COMMANDS: readonly Spec[] = [
     usage: 'backup [file]',
     summary: 'write everything, all tenants, to one compressed file; the server may run meanwhile',
     example: 'syncline backup before-upgrade.backup',
+    options: [['--force', 'replace a file of that name; without it that is refused']],
   },
   {
     usage: 'restore <file>',
@@ -62,7 +63,7 @@ export function addStoreCommands(
 
 function argumentsOf(command: Command): string[] {
   const given = command.optsWithGlobals<Readonly<Record<string, unknown>>>();
-  const flags = ['json', 'check', 'replace'].filter((name) => given[name] === true);
+  const flags = ['json', 'check', 'replace', 'force'].filter((name) => given[name] === true);
   const { config } = given;
   return [
     command.name(),

@@ -4,7 +4,7 @@ import type { WriteOutcome } from '../../client/index.ts';
 import { addCommand, type CommandRunner } from '../cli-context.ts';
 import { EXIT, UsageError, type ExitCode } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
-import { integerOption } from '../read-value.ts';
+import { secondsOption } from '../read-value.ts';
 
 /** The server waits at most this long per call. */
 const MAX_WAIT_MS = 30_000;
@@ -16,11 +16,16 @@ export function addWait(group: Command, runner: CommandRunner): void {
     summary:
       'wait until a write is on the other side; exits 4 on a conflict, 1 when it will not be',
     example: 'syncline sync wait project proj/alice 3 --timeout 60',
-  }).option('--timeout <seconds>', 'give up after this long', integerOption(0), 30);
+  }).option(
+    '--timeout <time>',
+    'give up after so long, in seconds or like 90s, 5m',
+    secondsOption(0),
+    30,
+  );
   command.action((link: string, key: string, version: string) =>
     runner.run(command, async ({ client, out }) => {
       if (!/^[1-9]\d{0,9}$/.test(version)) {
-        throw new UsageError('the version is a whole number, as `context set` told it');
+        throw new UsageError('the version is a whole number, as `context put` told it');
       }
       const { timeout } = command.opts<{ readonly timeout: number }>();
       const write = { linkId: link, key, version: Number(version) };

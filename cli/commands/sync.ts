@@ -4,7 +4,7 @@ import type { Run, RunOp } from '../../client/index.ts';
 import { addCommand, addGroup, type CommandContext, type CommandRunner } from '../cli-context.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { safeText, type Output } from '../output.ts';
-import { integerOption } from '../read-value.ts';
+import { integerOption, secondsOption } from '../read-value.ts';
 import { printGuard } from './link-rows.ts';
 import { printOpDiffs, printOps, printPlan } from './plan-rows.ts';
 import { runSummary, statusCell } from './run-summary.ts';
@@ -35,7 +35,11 @@ interface WaitOptions {
 function withWait(command: Command): Command {
   return command
     .option('--wait', 'wait until the run settles; exits 3 when parked, 4 with open conflicts')
-    .option('--timeout <seconds>', 'stop waiting after this long (600)', integerOption(1));
+    .option(
+      '--timeout <time>',
+      'stop waiting after so long, in seconds or like 90s, 5m (600)',
+      secondsOption(1),
+    );
 }
 
 function addRun(group: Command, runner: CommandRunner): void {
@@ -249,8 +253,9 @@ function printRun(
 ): void {
   out.line(runSummary(out, run));
   const phases = Object.entries(run.phases).map(([name, ms]) => `${name} ${Math.round(ms)} ms`);
+  const approved = run.approvedAt === null ? '' : `, approved ${run.approvedAt}`;
   out.line(
-    `started ${run.startedAt} (${safeText(run.trigger)}); ${phases.join(', ') || 'no phase done'}`,
+    `started ${run.startedAt} (${safeText(run.trigger)})${approved}; ${phases.join(', ') || 'no phase done'}`,
   );
   if (run.temporalUrl !== null) out.line(`Temporal: ${run.temporalUrl}`);
   if (run.guard) printGuard(out, run.guard);

@@ -85,7 +85,8 @@ export function createFakeListing(of: {
   }
 
   return {
-    page({ since, page, isDoubted }, isReversed) {
+    page({ since: given, page, isDoubted, isWhole }, isReversed) {
+      const since = isWhole ? null : given;
       const mayBeUnchanged = page === null && (grade === 'A' || !isDoubted);
       if (mayBeUnchanged && since === cursorNow()) return unchanged(since);
       const [id, from] = page === null ? [`${(begun += 1)}`, 0] : parsePage(page);

@@ -12,9 +12,10 @@ import type { FileDecision, SafeWrite } from './safe-write.ts';
 /** A file's state as the engine sees it. `id` is its path with the place's prefix. */
 export function documentEntry(id: string, state: FileState): RemoteEntry {
   const remoteId = asRemoteId(id);
+  const kind = 'document';
   if (state.status === 'missing') return { status: 'absent', remoteId };
   if (state.status === 'faulty') {
-    return { status: 'faulty', remoteId, code: state.code, detail: state.detail };
+    return { status: 'faulty', remoteId, kind, code: state.code, detail: state.detail };
   }
   try {
     const value = documentOf(id, state.text);
@@ -22,14 +23,14 @@ export function documentEntry(id: string, state: FileState): RemoteEntry {
     return {
       status: 'present',
       remoteId,
-      kind: 'document',
+      kind,
       version,
       value,
       changedAtMs: state.changedAtMs,
     };
   } catch (thrown) {
     const { code, message } = toAppError(thrown);
-    return { status: 'faulty', remoteId, code, detail: message };
+    return { status: 'faulty', remoteId, kind, code, detail: message };
   }
 }
 

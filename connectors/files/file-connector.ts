@@ -91,7 +91,7 @@ export function createFileConnector(deps: FileConnectorDeps): Connector {
     const { entries, marks } = findings;
     const hash = hashJson([MAPPING_VERSION, deps.mapping, marks.map((mark) => [...mark])]);
     const cursor = cursorOf(hash, reading.trail);
-    const isUnchanged = since === cursor && !request.isDoubted;
+    const isUnchanged = since === cursor && !request.isDoubted && !request.isWhole;
     return {
       mode: isUnchanged ? 'unchanged' : 'scan',
       entries: isUnchanged ? [] : entries,

@@ -6,7 +6,7 @@
 import { lstat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../../domain/clock.ts';
-import { sideBySide } from '../side-by-side.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 import { realPathIn, type Place } from './places.ts';
 import { readTextFile, type FileState, type TextFile } from './read-file.ts';
 

@@ -5,6 +5,7 @@
 import { parseDocument, stringify, type Document } from 'yaml';
 import { AppError, messageOf } from '../../domain/errors.ts';
 import { canonicalJson, isJson, isJsonObject, type JsonObject } from '../../domain/json.ts';
+import { dominantEol } from './markdown/lines.ts';
 import { spliceFrontmatter, type SplicedYaml } from './splice-frontmatter.ts';
 
 export interface FrontmatterDocument {
@@ -91,7 +92,9 @@ function freshText({ frontmatter, text }: FrontmatterDocument, blockQuote: boole
     // Text that itself looks like frontmatter needs an empty one before it.
     return FENCED.test(text) ? `---\n---\n${text}` : text;
   }
-  return blockOf(stringify(frontmatter, { lineWidth: 0, blockQuote }), '\n') + text;
+  // Lone carriage returns end no line of YAML.
+  const eol = dominantEol(text) === '\r\n' ? '\r\n' : '\n';
+  return blockOf(stringify(frontmatter, { lineWidth: 0, blockQuote }), eol) + text;
 }
 
 function blockOf(yaml: string, eol: string): string {

@@ -17,7 +17,7 @@ import { basename, dirname, join } from 'node:path';
 import { AppError } from '../../domain/errors.ts';
 import type { IdSource } from '../../domain/ids.ts';
 import type { ApplyOutcome, RemoteOp } from '../connector.ts';
-import { sideBySide } from '../side-by-side.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 import { flushFolder, makeFolder, raced, TEMP_SUFFIX, withFolderLock } from './folder-lock.ts';
 import { realPathIn, unreachable, type Place } from './places.ts';
 import { bytesOf, openForReading, readHandle, requireText, type TextFile } from './read-file.ts';

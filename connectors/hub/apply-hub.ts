@@ -7,7 +7,7 @@ import type { Json } from '../../domain/json.ts';
 import type { ApplyOutcome, RemoteOp } from '../connector.ts';
 import type { Refusal, WriteRequest } from './hub-api.ts';
 import { readItems, type HubSide } from './observe-hub.ts';
-import { sideBySide } from '../side-by-side.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 
 type Outcome = ApplyOutcome<Json>;
 type Op = RemoteOp<Json>;

@@ -44,7 +44,12 @@ const changeSchema = z.object({
   cursor: z.string(),
 });
 export type HubChange = z.infer<typeof changeSchema>;
-const changesSchema = z.object({ changes: z.array(changeSchema), cursor: z.string() });
+const changesSchema = z.object({
+  changes: z.array(changeSchema),
+  cursor: z.string(),
+  // Of the head alone, and not from hubs of before.
+  hubId: z.string().optional(),
+});
 export type HubChanges = z.infer<typeof changesSchema>;
 const getSchema = rowSchema.extend({ data: z.unknown(), size: z.int() });
 const batchSchema = z.object({
@@ -73,7 +78,8 @@ export interface WriteRequest {
 
 /** Every call: @throws AppError CONNECTOR_UNREACHABLE, RATE_LIMITED (extra.retryAfterMs) */
 export interface HubApi {
-  health(signal?: AbortSignal): Promise<void>;
+  /** The head of its feed. */
+  health(signal?: AbortSignal): Promise<HubChanges>;
   list(
     query: { prefix: string; limit: number; cursor: string | null },
     signal?: AbortSignal,
@@ -118,10 +124,8 @@ export function createHubApi(address: HubAddress): HubApi {
   }
 
   return {
-    async health(signal) {
-      // The first call that needs the key, so that a wrong one is noticed here.
-      await read(changesSchema, '/api/context/changes?since=now&limit=1', signal);
-    },
+    // The first call that needs the key, so that a wrong one is noticed here.
+    health: (signal) => read(changesSchema, '/api/context/changes?since=now&limit=1', signal),
     list({ prefix, limit, cursor }, signal) {
       const query = new URLSearchParams({ limit: String(limit) });
       if (prefix !== '') query.set('prefix', prefix);

@@ -1,14 +1,14 @@
 /** How a link names another Syncline. The key is a reference, resolved when the link is opened. */
 import { z } from 'zod';
 import { rateLimitSchema } from '../rate-limit.ts';
+import { secretReference } from '../secret-reference.ts';
+import { webAddressSchema } from '../web-address.ts';
 
 export const hubConfigSchema = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/ })
+  url: webAddressSchema
     .refine(isBare, 'must name neither user, query nor fragment')
     .describe('Base address of the other Syncline, e.g. http://127.0.0.1:3100.'),
-  apiKey: z
-    .strictObject({ env: z.string().min(1) })
+  apiKey: secretReference
     .optional()
     .describe(
       'Variable that holds a key with the scopes read and write; not needed while keys are off there.',

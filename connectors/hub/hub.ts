@@ -4,12 +4,13 @@
  * what travels with it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError } from '../../domain/errors.ts';
+import { AppError, toAppError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import type { Connector, ConnectorCapabilities, ConnectorType, OpenContext } from '../connector.ts';
 import { checkRemoteHost } from '../remote-host.ts';
 import { applyToHub } from './apply-hub.ts';
 import { createHubApi } from './hub-api.ts';
+import { createFarSideCheck } from './not-itself.ts';
 import { hubConfigSchema, type HubConfig } from './hub-config.ts';
 import { lapsedItems, observeHub, readItems, type HubSide } from './observe-hub.ts';
 import { createOwnWrites } from './own-writes.ts';
@@ -51,6 +52,13 @@ export function createHub(deps: Partial<HubDeps> = {}): ConnectorType<HubConfig,
     capabilities: HUB_CAPABILITIES,
     version: 1,
     checkAllowed: ({ url }, permissions) => checkRemoteHost(url, permissions),
+    async checkScope(config, context) {
+      try {
+        await checkFarSide(sideOf(config, context, all), context.signal);
+      } catch (error) {
+        if (toAppError(error).code === 'LINK_TO_ITSELF') throw error;
+      }
+    },
     open: (config, context) => openHub(config, context, all),
   };
 }
@@ -63,19 +71,28 @@ async function openHub(
   context: OpenContext,
   deps: HubDeps,
 ): Promise<Connector<Json>> {
+  const side = sideOf(config, context, deps);
+  await checkFarSide(side, context.signal);
+  return createConnector(side, { ...deps, log: context.log });
+}
+
+function sideOf(config: HubConfig, context: OpenContext, { timeoutMs }: HubDeps): HubSide {
   checkRemoteHost(config.url, context.permissions);
   const api = createHubApi({
     url: config.url.replace(/\/+$/, ''),
     apiKey: config.apiKey ? context.secret(config.apiKey.env) : null,
-    timeoutMs: deps.timeoutMs,
+    timeoutMs,
   });
-  const side: HubSide = {
-    api,
-    prefix: config.prefix ?? context.prefix ?? '',
-    own: createOwnWrites(),
-  };
-  await api.health(context.signal);
-  return createConnector(side, { ...deps, log: context.log });
+  const { prefix = '', ownHubId } = context;
+  const remotePrefix = config.prefix ?? prefix;
+  const checkFarSide = createFarSideCheck({ prefix, remotePrefix, ownHubId });
+  return { api, prefix: remotePrefix, own: createOwnWrites(), checkFarSide };
+}
+
+/** The far side answers, and is not this one. */
+async function checkFarSide(side: HubSide, signal?: AbortSignal): Promise<void> {
+  const { hubId } = await side.api.health(signal);
+  await side.checkFarSide(hubId);
 }
 
 function createConnector(
@@ -90,7 +107,7 @@ function createConnector(
   };
   return {
     capabilities: HUB_CAPABILITIES,
-    probe: async (signal) => open().api.health(signal),
+    probe: async (signal) => checkFarSide(open(), signal),
     observe: async (request) => observeHub(open(), request),
     read: async (ids, signal) => readItems(open(), ids, signal),
     lapsed: async (ids, signal) => lapsedItems(open(), ids, signal),

@@ -16,14 +16,16 @@ import {
   type HubFault,
   type HubRow,
 } from './hub-api.ts';
+import type { CheckFarSide } from './not-itself.ts';
 import type { OwnWrites } from './own-writes.ts';
-import { sideBySide } from '../side-by-side.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 
 export interface HubSide {
   readonly api: HubApi;
   /** Start of the keys on the other side. */
   readonly prefix: string;
   readonly own: OwnWrites;
+  readonly checkFarSide: CheckFarSide;
 }
 
 type Page = ObservePage<Json>;
@@ -42,7 +44,8 @@ const NOT_CARRIED = new Set(['ttl', 'retention']);
 
 /** One page, as the port asks for it. @throws AppError CONNECTOR_UNREACHABLE, RATE_LIMITED */
 export async function observeHub(side: HubSide, request: ObserveRequest): Promise<Page> {
-  const { since, page, signal } = request;
+  const { page, signal } = request;
+  const since = request.isWhole ? null : request.since;
   const listing = page === null ? null : listingOf(page);
   if (listing) return listPage(side, listing, signal);
   const from = page === null ? since : feedPositionOf(page);
@@ -52,6 +55,8 @@ export async function observeHub(side: HubSide, request: ObserveRequest): Promis
   }
   const head = await side.api.changes({ since: 'now', limit: 1 }, signal);
   if (head === 'expired') throw new TypeError('a head cannot be expired');
+  // The address may lead elsewhere by now.
+  await side.checkFarSide(head.hubId);
   return listPage(side, { head: head.cursor, cursor: null, after: null }, signal);
 }
 

@@ -8,12 +8,15 @@ import { AppError } from '../../domain/errors.ts';
 import type { ConnectorPermissions } from '../connector.ts';
 import { rateLimitSchema } from '../rate-limit.ts';
 import { checkRemoteHost } from '../remote-host.ts';
+import { secretReference } from '../secret-reference.ts';
+import { webAddressSchema } from '../web-address.ts';
 
 /** The variable the memory server takes its file from; relative paths would land in its package. */
 export const MEMORY_FILE_VARIABLE = 'MEMORY_FILE_PATH';
 
-const secretReference = z.strictObject({ env: z.string().min(1) });
-const textOrSecret = z.union([z.string(), secretReference]);
+const textOrSecret = z.union([z.string(), secretReference], {
+  error: 'must be a text, or {"env":"NAME"}: the name of a variable of the server that holds it',
+});
 /** A value given in clear, or the name of the variable that holds it. */
 export type TextOrSecret = z.infer<typeof textOrSecret>;
 
@@ -38,13 +41,16 @@ const stdioConfig = z
   });
 
 const httpConfig = z.strictObject({
-  url: z.url({ protocol: /^https?$/ }).describe('Address of a streamable HTTP endpoint.'),
+  url: webAddressSchema.describe('Address of a streamable HTTP endpoint.'),
   headers: z.record(z.string(), textOrSecret).optional().describe('Headers of every request.'),
   rateLimit: rateLimitSchema.optional(),
 });
 
 /** Config of the `mcp-memory` connector: a program over stdio, or an address over HTTP. */
-export const mcpMemoryConfigSchema = z.union([stdioConfig, httpConfig]);
+export const mcpMemoryConfigSchema = z.union([stdioConfig, httpConfig], {
+  error:
+    'needs either `command` (a program, spoken to over stdio) or `url` (an address, over HTTP), and not both',
+});
 export type McpMemoryStdioConfig = z.infer<typeof stdioConfig>;
 export type McpMemoryHttpConfig = z.infer<typeof httpConfig>;
 export type McpMemoryConfig = McpMemoryStdioConfig | McpMemoryHttpConfig;

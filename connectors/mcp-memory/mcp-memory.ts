@@ -34,7 +34,7 @@ import {
   REQUIRED_TOOLS,
   type MemoryServer,
 } from './memory-server.ts';
-import { createSerialQueue } from '../serial-queue.ts';
+import { createSerialQueue, type SerialQueue } from '../serial-queue.ts';
 import { createServerTransport, serverNameOf } from './server-transport.ts';
 import { NO_LEASE, takeWriterLease, type WriterLease } from './writer-lease.ts';
 
@@ -166,7 +166,8 @@ function createConnector(opened: Opened): Connector {
 
 async function observe(server: MemoryServer, request: ObserveRequest): Promise<ObservePage> {
   const { entries, cursor } = await server.readGraph(request.signal);
-  const isUnchanged = request.since === cursor && !request.isDoubted;
+  const { since, isDoubted, isWhole } = request;
+  const isUnchanged = since === cursor && !isDoubted && !isWhole;
   return {
     mode: isUnchanged ? 'unchanged' : 'scan',
     entries: isUnchanged ? [] : [...entries.values()],
@@ -183,7 +184,7 @@ async function observe(server: MemoryServer, request: ObserveRequest): Promise<O
 async function watch(
   { session, file, log }: Opened,
   onHint: () => void,
-  inTurn: ReturnType<typeof createSerialQueue>,
+  inTurn: SerialQueue,
 ): Promise<() => Promise<void>> {
   let timer: NodeJS.Timeout | null = null;
   const hint = () => {

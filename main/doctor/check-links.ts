@@ -46,7 +46,7 @@ function repairOf(
   { client, wake }: Deps,
   { tenant, link, repair }: { tenant: TenantId; link: Link; repair: 'wake' | 'replace' },
 ): Repair {
-  const ref = { tenant, linkId: link.id };
+  const ref = { tenant, linkId: link.id, name: link.name };
   if (repair === 'wake') {
     return {
       name: `wake ${link.id}`,
@@ -100,20 +100,29 @@ export async function checkQuarantine(
   const items = rows.flatMap((row) => {
     const link = holders.get(row.linkId)?.link;
     if (!link) return [];
-    const next = row.retryAt ? `it is tried again at ${row.retryAt}` : 'it waits for a change';
     const tried = row.attempts > 0 ? ` after ${row.attempts} attempt(s)` : '';
     return [
       problem(
         {
           code: 'ITEM_QUARANTINED',
           explanation: `\`${row.key}\` of \`${link.name}\` is set aside${tried}: ${row.code}: ${row.detail}`,
-          advice: `Mend its cause; ${next}, or now with \`syncline link retry ${link.name}\`.`,
+          advice: `Mend its cause; ${nextTry(link, row.retryAt)}`,
         },
         { link, key: row.key },
       ),
     ];
   });
   return [...items, ...[...holders.values()].flatMap(beyondLimit)];
+}
+
+function nextTry({ name, trigger, state }: Link, retryAt: string | null): string {
+  const retry = `\`syncline link retry ${name}\``;
+  if (trigger === 'manual')
+    return `the link runs only when asked: ${retry}, then \`syncline sync run ${name}\`.`;
+  if (state === 'paused' || state === 'parked')
+    return `the link is ${state}: nothing is tried again before it goes on.`;
+  const next = retryAt ? `it is tried again at ${retryAt}` : 'it waits for a change';
+  return `${next}, or now with ${retry}.`;
 }
 
 function beyondLimit({ link, quarantined }: LinkCondition): Problem[] {

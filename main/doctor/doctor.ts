@@ -13,7 +13,7 @@ import { checkDisk } from './check-disk.ts';
 import { MAX_LINKS, checkLinks, checkQuarantine } from './check-links.ts';
 import { checkPulse, checkWorkers } from './check-pulse.ts';
 import { checkQueues, judgeOutbox, outboxOf } from './check-queues.ts';
-import { checkRemotes } from './check-remotes.ts';
+import { PROBES_MS, checkRemotes } from './check-remotes.ts';
 import { checkPostgres, checkRedis, checkTemporal } from './check-servers.ts';
 import { inTime } from './in-time.ts';
 import { problem, type Problem, type Repair } from './problem.ts';
@@ -30,7 +30,7 @@ interface Examination {
 
 /** Longest one part of an examination may take, ms; probes of remotes have their own limits. */
 const PART_TIMEOUT_MS = 8_000;
-const REMOTES_TIMEOUT_MS = 25_000;
+const REMOTES_TIMEOUT_MS = PROBES_MS + 2_000;
 /** Each may start a workflow, beside the pulse's bound; what is left is found again. */
 const MAX_REPAIRS = 200;
 

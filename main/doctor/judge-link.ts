@@ -95,15 +95,22 @@ function judgeAsleep(condition: LinkCondition, pulseMs: number): LinkFault | nul
     );
   }
   if (openIntents > 0 && passAgeMs > INTENTS_STALE_MS && !isLive) {
-    return wake(
-      'INTENTS_OPEN',
-      `\`${link.name}\` has ${openIntents} write(s) whose outcome nobody recorded, since ${span(passAgeMs)}.`,
-      'Let `--fix` wake the link: the next pass asks the remote what became of them before it does anything else.',
-    );
+    return judgeIntents(condition);
   }
   const why = pendingWork(condition, pulseMs);
   if (!why) return null;
   return wake('LINK_ASLEEP', `\`${link.name}\` ${why}, and no workflow runs for it.`, WAKE_ADVICE);
+}
+
+/** A link that is parked or runs only when asked would not look however often it is woken. */
+function judgeIntents({ link, openIntents, passAgeMs }: LinkCondition): LinkFault {
+  const needsRun = link.trigger === 'manual' || link.state === 'parked';
+  return {
+    code: 'INTENTS_OPEN',
+    explanation: `\`${link.name}\` has ${openIntents} write(s) whose outcome nobody recorded, since ${span(passAgeMs)}.`,
+    advice: `${needsRun ? `Start a run (\`syncline sync run ${link.name}\`)` : 'Let `--fix` wake the link'}: the next pass asks the remote what became of them before it does anything else.`,
+    repair: needsRun ? null : 'wake',
+  };
 }
 
 /** Why somebody should be at work; null: nobody has to. */

@@ -16,7 +16,10 @@ export interface Problem {
 
 type Told = Pick<DoctorFinding, 'code' | 'explanation' | 'advice'>;
 
-/** A problem of the installation, or of a link. */
+/** Longest explanation, code points: what a remote said may fill pages, and the first lines tell. */
+export const MAX_EXPLANATION = 600;
+
+/** A problem of the installation, or of a link; a long explanation is cut. */
 export function problem(
   told: Told,
   more: { link?: Pick<Link, 'id' | 'name'>; key?: string; repair?: Repair | null } = {},
@@ -25,6 +28,7 @@ export function problem(
   return {
     finding: {
       ...told,
+      explanation: brief(told.explanation),
       fixable: repair !== null,
       linkId: link?.id ?? null,
       link: link?.name ?? null,
@@ -32,6 +36,14 @@ export function problem(
     },
     repair,
   };
+}
+
+function brief(text: string): string {
+  const points = Array.from(text);
+  const more = points.length - MAX_EXPLANATION;
+  return more <= 0
+    ? text
+    : `${points.slice(0, MAX_EXPLANATION).join('')}… (${more} characters more)`;
 }
 
 /** A span of time, for people. */

@@ -63,7 +63,7 @@ export function createFamilies(registry: Registry) {
     ),
     cacheCoalesced: counter(
       'syncline_cache_coalesced_total',
-      'Reads that waited for the same read of another caller.',
+      'Reads that waited for the same read of another caller; each is a hit or a miss besides.',
     ),
     cacheStale: counter(
       'syncline_cache_stale_served_total',

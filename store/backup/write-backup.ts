@@ -32,14 +32,16 @@ export interface WriteBackupOptions {
   /** Gives up and leaves nothing behind. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: BackupProgress) => void) | undefined;
+  /** Gives the finished draft the file's name. Left out: a file of that name is replaced. */
+  readonly place?: ((draft: string, file: string) => Promise<void>) | undefined;
 }
 
 /**
- * Writes a backup file; one of that name is replaced once the new one is whole.
- * @throws AppError UNAVAILABLE, FORBIDDEN; errors of the file system
+ * Writes a backup file, and makes its folder where there is none.
+ * @throws AppError UNAVAILABLE, FORBIDDEN; errors of the file system, and of `place`
  */
 export async function writeBackup(options: WriteBackupOptions): Promise<BackupResult> {
-  const { signal } = options;
+  const { signal, place = rename } = options;
   const file = resolve(options.file);
   const draft = `${file}.${randomUUID().slice(0, 8)}.part`;
   signal?.throwIfAborted();
@@ -55,7 +57,7 @@ export async function writeBackup(options: WriteBackupOptions): Promise<BackupRe
     await pipeline(text, createGzip({ level: 6 }), target, { ...(signal && { signal }) });
     await flush(draft);
     signal?.throwIfAborted();
-    await rename(draft, file);
+    await place(draft, file);
     await flush(dirname(file));
     return resultOf(manifest, {
       file,

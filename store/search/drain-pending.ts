@@ -6,7 +6,7 @@
  */
 import type { Hash } from '../../domain/hash.ts';
 import type { TenantId } from '../../domain/ids.ts';
-import { literal, sqlStateOf, type Database, type Transaction } from '../database.ts';
+import { sqlStateOf, type Database, type Transaction } from '../database.ts';
 import type { ContextRow } from '../write-versions.ts';
 import { partsOf, rowsOf, saveUnchanged, type IndexedContext } from './index-contexts.ts';
 
@@ -25,9 +25,9 @@ const PART_BYTES = 1024 * 1024;
 const NOTES = 100;
 
 // While somebody waits here nothing is held back: no transaction number is taken before rows are written.
-const takeTurn = (waitMs: number): string => `
+const TAKE_TURN = `
 SELECT pg_advisory_xact_lock(hashtextextended('search index of ' || current_setting('app.tenant'), 0))
-FROM set_config('lock_timeout', ${literal(`${waitMs}ms`)}, true)`;
+FROM set_config('lock_timeout', $1, true)`;
 const LOCK_TIMEOUT = '55P03';
 
 const TAKE_NOTES = `
@@ -70,7 +70,8 @@ export async function drainPart(
   waitMs: number,
 ): Promise<Drained | null> {
   try {
-    return await database.withTenantFirst(tenant, takeTurn(waitMs), indexNoted);
+    const turn = { sql: TAKE_TURN, values: [`${waitMs}ms`] };
+    return await database.withTenant(tenant, indexNoted, [turn]);
   } catch (error) {
     if (sqlStateOf(error) === LOCK_TIMEOUT) return null;
     throw error;
@@ -97,18 +98,16 @@ async function indexNoted(tx: Transaction): Promise<Drained> {
 
 async function unindexed(tx: Transaction, keys: readonly string[]): Promise<IndexedContext[]> {
   const rows = await tx.query<ContextRow>(SELECT_UNINDEXED, [keys]);
-  return rows.map((row) => {
-    const { key, version, size, updated_at: updatedAt } = row;
-    const hash = row.hash as Hash;
-    const codec = row.compressed ? 'gzip' : 'none';
-    // Whoever loads text leaves sealed bodies out, whatever is said here; so none is asked for either.
-    const keyId = row.encrypted ? 'sealed' : null;
-    return {
-      key,
-      version,
-      body: { hash, codec, size, bytes: null, keyId },
-      facts: row,
-      updatedAt,
-    };
-  });
+  return rows.map(indexedOf);
+}
+
+/** What is stored of a live context, as the index needs it. */
+export function indexedOf(row: ContextRow): IndexedContext {
+  const { key, version, size, updated_at: updatedAt } = row;
+  // A live context has a body; one whose bytes are gone is indexed by what is left of it.
+  const hash = row.hash as Hash;
+  const codec = row.compressed ? 'gzip' : 'none';
+  // Whoever loads text leaves sealed bodies out, whatever is said here; so none is asked for either.
+  const keyId = row.encrypted ? 'sealed' : null;
+  return { key, version, body: { hash, codec, size, bytes: null, keyId }, facts: row, updatedAt };
 }

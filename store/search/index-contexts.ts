@@ -83,7 +83,7 @@ export async function indexContexts(
   tx: Transaction,
   contexts: readonly IndexedContext[],
 ): Promise<void> {
-  await dropGone(tx, contexts);
+  for (const { sql, values } of dropGone(contexts)) await tx.query(sql, values);
   for (const part of partsOf(contexts.filter(({ body }) => body !== null))) {
     await saveRows(tx, await rowsOf(tx, part));
   }
@@ -94,13 +94,12 @@ export async function indexStatements(
   tx: Transaction,
   contexts: readonly IndexedContext[],
 ): Promise<Statement[]> {
-  const gone = contexts.filter(({ body }) => body === null).map(({ key }) => key);
   const rows: SearchRow[] = [];
   for (const part of partsOf(contexts.filter(({ body }) => body !== null))) {
     rows.push(...(await rowsOf(tx, part)));
   }
   return [
-    ...(gone.length > 0 ? [{ sql: DELETE_ROWS, values: [gone] }] : []),
+    ...dropGone(contexts),
     ...(rows.length > 0
       ? [{ sql: UPSERT_ROWS, values: valuesByColumn(ROW_COLUMNS, rows), name: 'index_contexts' }]
       : []),
@@ -114,16 +113,13 @@ export async function indexSoonStatements(
 ): Promise<Statement[]> {
   const live = contexts.filter(({ body }) => body !== null).map(({ key }) => key);
   if (live.length < MIN_NOTED) return indexStatements(tx, contexts);
-  const gone = await indexStatements(
-    tx,
-    contexts.filter(({ body }) => body === null),
-  );
-  return [...gone, noteStatement(live)];
+  return [...dropGone(contexts), noteStatement(live)];
 }
 
-async function dropGone(tx: Transaction, contexts: readonly IndexedContext[]): Promise<void> {
-  const gone = contexts.filter(({ body }) => body === null);
-  if (gone.length > 0) await tx.query(DELETE_ROWS, [gone.map(({ key }) => key)]);
+/** What deletes the rows of those contexts that are deleted. */
+function dropGone(contexts: readonly IndexedContext[]): Statement[] {
+  const gone = contexts.filter(({ body }) => body === null).map(({ key }) => key);
+  return gone.length > 0 ? [{ sql: DELETE_ROWS, values: [gone] }] : [];
 }
 
 /** Contexts in parts, none of which has much more text to be looked at than memory is meant for. */
@@ -166,7 +162,7 @@ export async function rowsOf(
 }
 
 /** Writes rows; one of an older version than the index has is left out. */
-export async function saveRows(tx: Transaction, rows: readonly SearchRow[]): Promise<void> {
+async function saveRows(tx: Transaction, rows: readonly SearchRow[]): Promise<void> {
   if (rows.length > 0) await tx.query(UPSERT_ROWS, valuesByColumn(ROW_COLUMNS, rows));
 }
 

@@ -3,12 +3,10 @@
  * a backup) are added, rows without a context are deleted. Bodies are read and taken apart a few MiB
  * at a time, before anything is locked, and written in short transactions: nobody waits for it.
  */
-import type { Hash } from '../../domain/hash.ts';
 import type { TenantId } from '../../domain/ids.ts';
-import { storedBodies, type Body } from '../blobs.ts';
 import type { Database } from '../database.ts';
 import { CONTEXT_COLUMNS, type ContextRow } from '../write-versions.ts';
-import { drainPart, type Drained } from './drain-pending.ts';
+import { drainPart, indexedOf, type Drained } from './drain-pending.ts';
 import { partsOf, rowsOf, saveUnchanged, type IndexedContext } from './index-contexts.ts';
 
 export type { Drained };
@@ -54,9 +52,7 @@ export function createSearchIndex(database: Database): SearchIndex {
   const unknown = (tenant: TenantId, after: string, batch: number): Promise<IndexedContext[]> =>
     database.withTenant(tenant, async (tx) => {
       const rows = await tx.query<ContextRow>(SELECT_UNKNOWN, [after, batch]);
-      const hashes = rows.map(({ hash }) => hash);
-      const bodies = await storedBodies(tx, hashes);
-      return rows.map((row) => indexedOf(row, bodies));
+      return rows.map(indexedOf);
     });
 
   /** Reads in one transaction and writes in another, which holds the contexts while it does. */
@@ -99,12 +95,4 @@ export function createSearchIndex(database: Database): SearchIndex {
     },
     drain: (tenant, waitMs) => drainPart(database, tenant, waitMs),
   };
-}
-
-function indexedOf(row: ContextRow, bodies: ReadonlyMap<Hash, Body>): IndexedContext {
-  const { key, version, updated_at: updatedAt } = row;
-  // A live context has a body; one whose bytes are gone is indexed by what is left of it.
-  const hash = row.hash as Hash;
-  const lost = { hash, codec: 'none', size: 0, bytes: null } as const;
-  return { key, version, body: bodies.get(hash) ?? lost, facts: row, updatedAt };
 }

@@ -42,7 +42,7 @@ WITH opened AS (
   RETURNING id
 )
 INSERT INTO outbox (tenant_id, topic, payload)
-SELECT current_setting('app.tenant'), 'conflict.opened', jsonb_build_object('conflictId', opened.id)
+SELECT current_setting('app.tenant'), 'conflict.opened', jsonb_build_object('conflictId', opened.id, 'linkId', $1::uuid)
 FROM opened WHERE opened.id = ANY($3::uuid[])`;
 
 /** Records conflicts of a link: new ones open, open ones take over what the sides are now. */
@@ -143,7 +143,7 @@ export async function setConflictFallback(
        WHERE ${OF_LINK} AND due_at IS DISTINCT FROM created_at + $2::bigint * interval '1 millisecond'
        RETURNING id)
      INSERT INTO outbox (tenant_id, topic, payload)
-     SELECT current_setting('app.tenant'), 'conflict.opened', jsonb_build_object('conflictId', moved.id)
+     SELECT current_setting('app.tenant'), 'conflict.opened', jsonb_build_object('conflictId', moved.id, 'linkId', $1::uuid)
      FROM moved`,
     [linkId, fallback?.afterMs ?? null],
   );

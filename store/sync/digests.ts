@@ -7,7 +7,7 @@ import type { Hash } from '../../domain/hash.ts';
 import type { ContextKey, RemoteId } from '../../domain/ids.ts';
 import type { AuditProof, ItemState } from '../../domain/link.ts';
 import type { Database } from '../database.ts';
-import { LAPSED, MISSED_ONCE_MORE } from './observe.ts';
+import { inScope, LAPSED, MISSED_ONCE_MORE } from './observe.ts';
 import { withFence, withFencedLink, type PassRef } from './pass.ts';
 
 /** Columns `bucket` and `mark` of rows with a `name` and a `hash`; the same as activities/bucket-digest.ts. */
@@ -27,9 +27,7 @@ WHERE ${OF_LINK} AND base_remote_hash IS NOT NULL AND remote_id IS NOT NULL`;
 const AGREED_HUB = `SELECT key AS name, base_hub_hash AS hash FROM sync_items
 WHERE ${OF_LINK} AND base_hub_hash IS NOT NULL`;
 
-const LIVE_HUB = `SELECT key AS name, hash, kind FROM contexts
-WHERE tenant_id = current_setting('app.tenant') AND starts_with(key, $2) AND NOT deleted
-  AND (expires_at IS NULL OR expires_at > now())`;
+const LIVE_HUB = `SELECT key AS name, hash, kind FROM contexts WHERE ${inScope('$2')}`;
 
 /** Digests of the remote side as both sides last agreed on it. @throws AppError FENCED */
 export async function agreedDigests(
@@ -81,7 +79,7 @@ WITH missed AS (
   WHERE ${OF_LINK} AND key = ANY($2) AND remote_status IN ('present', 'faulty')
   RETURNING remote_status
 ), doubt AS (
-  UPDATE sync_links SET remote_cursor = NULL
+  UPDATE sync_links SET look_whole = true
   WHERE tenant_id = current_setting('app.tenant') AND id = $1
     AND EXISTS (SELECT 1 FROM missed WHERE remote_status <> 'absent')
 )
@@ -94,8 +92,8 @@ WHERE ${OF_LINK} AND key = ANY($2) AND remote_status IN ('present', 'faulty')`;
 
 /**
  * Marks items to be decided anew: `doubted`, whose base is not what the remote shows, and `missing`,
- * which a complete scan did not show. `lapsed` were not shown either and rest: nobody deleted them. Where one scan more is needed, the remote's cursor is forgotten,
- * so that the next look is a scan. @throws AppError FENCED
+ * which a complete scan did not show. `lapsed` were not shown either and rest: nobody deleted them.
+ * Where one scan more is needed, the next look is one. @throws AppError FENCED
  */
 export async function markDoubted(
   database: Database,

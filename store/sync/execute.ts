@@ -24,16 +24,15 @@ import {
   saveStatements,
   storedBodies,
   storedByHash,
-  withItsKey,
   type Body,
 } from '../blobs.ts';
 import type { Database, OpenTransaction, Transaction } from '../database.ts';
 import type { Statement } from '../send-together.ts';
 import { asItIs, syncWrites } from '../sync-writes.ts';
 import {
+  commitWriting,
   LOCK_CONTEXTS,
   versionStatements,
-  withLostRace,
   type ContextRow,
   type VersionWrite,
 } from '../write-versions.ts';
@@ -213,7 +212,7 @@ export async function settleOps(
       return { result, settlement: settleOp(result.op, answerOf(result), hubVersion) };
     });
     const writes = await hubWrites(tx, ref, { judged, hub, sizes, ...batch });
-    await commitSettlements(tx, [
+    await commitWriting(tx, [
       ...saveStatements(results.flatMap(newBodies)),
       ...(await versionStatements(tx, writes, { at: batch.at, mayIndexLater: true })),
       ...settlementStatements(ref, judged),
@@ -227,10 +226,6 @@ export async function settleOps(
       wroteHub: judged.some(({ settlement }) => settlement.hubWrite !== null),
     };
   });
-}
-
-function commitSettlements(tx: OpenTransaction, statements: readonly Statement[]) {
-  return withItsKey(withLostRace(tx.commitWith(statements)));
 }
 
 /** Whether settling an op can write the hub: its plan says so, or a value of the remote was overwritten. */

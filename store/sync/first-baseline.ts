@@ -7,13 +7,20 @@ import type { Hash } from '../../domain/hash.ts';
 import { loadStored } from '../blobs.ts';
 import type { Database } from '../database.ts';
 import { FEED_START } from '../feed.ts';
-import { unnested, valuesByColumn, type BatchColumns } from './batch.ts';
-import { IN_SCOPE, nameInTransaction, type NamelessItem, type Naming } from './observe.ts';
-import { withFence, withFencedLink, type PassRef } from './pass.ts';
+import { unnested, valuesByColumn } from './batch.ts';
+import {
+  inScope,
+  MOVE_HUB_CURSOR,
+  NAME_COLUMNS,
+  nameInTransaction,
+  type NamelessItem,
+  type Naming,
+} from './observe.ts';
+import { commitFenced, withFence, withFencedLink, type PassRef } from './pass.ts';
 
 const SELECT_CONTEXTS = `
 SELECT key, kind, encrypted AS "isEncrypted", encode(hash, 'hex') AS hash FROM contexts
-WHERE ${IN_SCOPE} AND key > $2 COLLATE "C" ORDER BY key LIMIT $3`;
+WHERE ${inScope('$1')} AND key > $2 COLLATE "C" ORDER BY key LIMIT $3`;
 
 /** Contexts in the link's scope, in key order, with their bodies. */
 export async function contextsInScope(
@@ -35,21 +42,12 @@ export async function contextsInScope(
   });
 }
 
-const ITEM_COLUMNS = {
-  key: 'text',
-  kind: 'text',
-  remote_id: 'text',
-} as const satisfies BatchColumns;
-
 // A name that is taken, and a key that is recorded already, are left to the ordinary way.
-const insertItems = (returning: string): string => `
+const INSERT_ITEMS = `
 INSERT INTO sync_items (tenant_id, link_id, key, kind, remote_id, state, remote_status, dirty, dirty_since)
 SELECT current_setting('app.tenant'), $1::uuid, key, kind, remote_id, 'pending', 'unknown', true, now()
-FROM ${unnested(2, ITEM_COLUMNS)} AS n (key, kind, remote_id)
-ON CONFLICT DO NOTHING ${returning}`;
-
-const INSERT_NAMED = insertItems('RETURNING key');
-const INSERT_NAMELESS = insertItems('');
+FROM ${unnested(2, NAME_COLUMNS)} AS n (key, kind, remote_id)
+ON CONFLICT DO NOTHING RETURNING key`;
 
 /**
  * Records contexts as items of the link, with what was decided about their names. Answers how many
@@ -61,28 +59,24 @@ export async function insertNamed(
   namings: readonly (Naming & { readonly contextKind: string })[],
 ): Promise<number> {
   return withFence(database, ref, async (tx) => {
-    const columns = (
-      items: readonly { key: string; kind: string; remote_id: string | null }[],
-    ): unknown[] => [ref.linkId, ...valuesByColumn(ITEM_COLUMNS, items)];
+    const insert = (items: readonly { key: string; kind: string; remote_id: string | null }[]) =>
+      tx.query<{ key: string }>(INSERT_ITEMS, [ref.linkId, ...valuesByColumn(NAME_COLUMNS, items)]);
     const named = namings.flatMap((n) =>
       n.status === 'named' ? [{ key: n.key, kind: n.kind, remote_id: n.remoteId }] : [],
     );
-    const added = await tx.query<{ key: string }>(INSERT_NAMED, columns(named));
+    const added = await insert(named);
     if (added.length === namings.length) return 0;
     const isAdded = new Set(added.map(({ key }) => key));
     const left = namings.filter(({ key }) => !isAdded.has(key));
-    const nameless = left.map(({ key, contextKind: kind }) => ({ key, kind, remote_id: null }));
-    await tx.query(INSERT_NAMELESS, columns(nameless));
+    await insert(left.map(({ key, contextKind: kind }) => ({ key, kind, remote_id: null })));
     return nameInTransaction(tx, ref, left);
   });
 }
 
 /** Says that everything up to `head` has been looked at. */
 export async function endBaseline(database: Database, ref: PassRef, head: string): Promise<void> {
-  await withFence(database, ref, (tx) =>
-    tx.query(
-      `UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`,
-      [ref.linkId, head || FEED_START],
-    ),
-  );
+  await commitFenced(database, ref, {
+    sql: MOVE_HUB_CURSOR,
+    values: [ref.linkId, head || FEED_START],
+  });
 }

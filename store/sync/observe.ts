@@ -15,26 +15,25 @@ import type { Statement } from '../send-together.ts';
 import { columnsOfLink, rowsOfLink, valuesByColumn, type BatchColumns } from './batch.ts';
 import { commitFenced, withFence, withFencedLink, type PassRef } from './pass.ts';
 
+/** Contexts a link looks at; `prefix`: the parameter that holds the link's, as `$1`. */
+export const inScope = (prefix: string): string => `
+tenant_id = current_setting('app.tenant') AND key >= ${prefix} COLLATE "C" AND starts_with(key, ${prefix})
+  AND NOT deleted AND (expires_at IS NULL OR expires_at > now())`;
+
 const FIRST_BASELINE = `
 INSERT INTO sync_items (tenant_id, link_id, key, kind, state, remote_status, dirty, dirty_since)
 SELECT tenant_id, $1, key, kind, 'pending', 'unknown', true, now() FROM contexts
-WHERE tenant_id = current_setting('app.tenant') AND starts_with(key, $2) AND NOT deleted
-  AND (expires_at IS NULL OR expires_at > now())
+WHERE ${inScope('$2')}
 ON CONFLICT (tenant_id, link_id, key) DO UPDATE SET
   state = CASE WHEN sync_items.state IN ('excluded', 'tombstoned') THEN 'pending' ELSE sync_items.state END,
   dirty = true, dirty_since = coalesce(sync_items.dirty_since, now())
 RETURNING 1`;
 
-/** Contexts a link whose prefix is $1 looks at. */
-export const IN_SCOPE = `
-tenant_id = current_setting('app.tenant') AND key >= $1 COLLATE "C" AND starts_with(key, $1)
-  AND NOT deleted AND (expires_at IS NULL OR expires_at > now())`;
-
 /** Fewer contexts are marked by one statement and named after. */
 const MANY = 500;
 
 const IS_LARGE_BASELINE = `
-SELECT EXISTS (SELECT 1 FROM contexts WHERE ${IN_SCOPE} OFFSET ${MANY - 1})
+SELECT EXISTS (SELECT 1 FROM contexts WHERE ${inScope('$1')} OFFSET ${MANY - 1})
   AND NOT EXISTS (SELECT 1 FROM sync_items
     WHERE tenant_id = current_setting('app.tenant') AND link_id = $2) AS "isLarge"`;
 
@@ -84,12 +83,24 @@ SELECT * FROM answer`;
  * Marks what changed on the hub since the link last looked, `limit` changes at a time. The link's
  * own writes are echoes: their base was recorded in the same transaction. `heldBack`: a committed
  * change waits for an older transaction to end (P14), so looking again soon will show more.
+ * @throws AppError FENCED, CURSOR_EXPIRED
  */
 export async function observeHub(
   database: Database,
   ref: PassRef,
   limit: number,
 ): Promise<HubObservation> {
+  const { isExpired, ...seen } = await lookAtHub(database, ref, limit);
+  // Collected since the pass began; the next one opens an epoch (see beginPass).
+  if (isExpired) throw new AppError('CURSOR_EXPIRED', 'the link slept beyond the horizon');
+  return seen;
+}
+
+async function lookAtHub(
+  database: Database,
+  ref: PassRef,
+  limit: number,
+): Promise<HubObservation & { readonly isExpired?: boolean | null }> {
   return withFencedLink(database, ref, async (tx, { prefix, hub_cursor: since }) => {
     if (since === null) {
       // The head is read before the items: what commits in between is seen again, never skipped.
@@ -106,10 +117,8 @@ export async function observeHub(
     const values = [ref.linkId, prefix, ...positionOf(since), limit];
     const [rows] = await tx.commitWith([{ sql: FEED_PAGE, values }]);
     const { seen, touched: changed, ...page } = rows![0] as unknown as FeedPage;
-    // Collected since the pass began; the next one opens an epoch (see beginPass).
-    if (page.isExpired) throw new AppError('CURSOR_EXPIRED', 'the link slept beyond the horizon');
-    const { echo, heldBack, hasNameless } = page;
-    return { changed, echo, hasMore: seen === limit, heldBack, hasNameless };
+    const { echo, heldBack, hasNameless, isExpired } = page;
+    return { changed, echo, hasMore: seen === limit, heldBack, hasNameless, isExpired };
   });
 }
 
@@ -133,7 +142,8 @@ export interface HubObservation {
   readonly baselineTo?: string;
 }
 
-const MOVE_HUB_CURSOR = `
+/** Moves a link's ($1) cursor in the hub's feed to $2. */
+export const MOVE_HUB_CURSOR = `
 UPDATE sync_links SET hub_cursor = $2 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
 
 /** A hub item that has no name on the remote yet. */
@@ -198,7 +208,8 @@ export type Naming =
       readonly fault: { readonly code: string; readonly detail: string };
     };
 
-const NAME_COLUMNS = {
+/** An item and its name on the remote. */
+export const NAME_COLUMNS = {
   key: 'text',
   kind: 'text',
   remote_id: 'text',
@@ -578,9 +589,10 @@ WITH dirty AS MATERIALIZED (
   UPDATE sync_items i SET missing_scans = 0 FROM back
   WHERE i.tenant_id = current_setting('app.tenant') AND i.link_id = $1 AND i.remote_id = back.remote_id
 ), cursor AS (
-  UPDATE sync_links SET remote_cursor = CASE WHEN $4 THEN $3 ELSE remote_cursor END, cursor_doubted = NOT $4
+  UPDATE sync_links SET remote_cursor = CASE WHEN $4 THEN $3 ELSE remote_cursor END, cursor_doubted = NOT $4,
+    look_whole = look_whole AND NOT $4
   WHERE tenant_id = current_setting('app.tenant') AND id = $1
-    AND (cursor_doubted = $4 OR $4 AND remote_cursor IS DISTINCT FROM $3)
+    AND (cursor_doubted = $4 OR $4 AND (look_whole OR remote_cursor IS DISTINCT FROM $3))
 )
 SELECT EXISTS (SELECT 1 FROM dirty) OR EXISTS (SELECT 1 FROM due) AS "hasWork"`;
 

@@ -36,6 +36,8 @@ export interface PassStart {
   readonly remoteCursor: string | null;
   /** What is known of the remote has moved on since the cursor was given. */
   readonly isCursorDoubted: boolean;
+  /** The remote is to be read whole, whatever the cursor says. */
+  readonly mustLookWhole: boolean;
   /** Whether somebody asked for this run, so that it is recorded even if nothing was to do. */
   readonly isRequested: boolean;
   /** Whether another run that was asked for waits for its turn. */
@@ -170,6 +172,7 @@ export async function beginPass(
         mode,
         remoteCursor: fenced.remote_cursor,
         isCursorDoubted: fenced.cursor_doubted,
+        mustLookWhole: fenced.look_whole,
         isRequested: run?.begun === false,
         othersWait: run?.othersWait ?? false,
         hasOpenIntents: run?.hasOpenIntents ?? false,
@@ -302,18 +305,24 @@ WHERE tenant_id = current_setting('app.tenant') AND id = $2::uuid
 ON CONFLICT DO NOTHING`;
 
 // A parked plan waits for a person who may be away; a dry run was asked for just now. An approved one
-// that failed may be approved again until it expires.
+// that failed may be approved again until it expires; it planned what its plan says, however often.
 const CLOSE_RUN = `
-UPDATE sync_runs SET status = $3, phases = $4, counters = $5, guard = $6, error = $7, ended_at = now(),
+UPDATE sync_runs SET status = $3, phases = $4, counters = CASE WHEN approved_at IS NULL THEN $5::jsonb
+    ELSE $5::jsonb || jsonb_build_object('planned',
+      greatest((counters->>'planned')::int, ($5::jsonb->>'planned')::int)) END::json, guard = $6, error = $7, ended_at = now(),
   expires_at = CASE $3 WHEN 'parked' THEN now() + interval '7 days'
     WHEN 'planned' THEN now() + interval '1 day' WHEN 'failed' THEN expires_at END
 WHERE tenant_id = current_setting('app.tenant') AND id = $1`;
+
+const COUNT_OPEN = `(SELECT count(*)::int FROM sync_conflicts WHERE tenant_id = current_setting('app.tenant')
+  AND link_id = $2 AND status = 'open') AS "openConflicts"`;
 
 const FINISH_ASIDE = `
 WITH run AS (
   ${CLOSE_RUN}
 )
-UPDATE sync_links SET live_until = NULL WHERE tenant_id = current_setting('app.tenant') AND id = $2`;
+UPDATE sync_links SET live_until = NULL WHERE tenant_id = current_setting('app.tenant') AND id = $2
+RETURNING ${COUNT_OPEN}`;
 
 // After n failures in a row the link rests 2^n intervals, at most five minutes, and somewhat less so
 // that links that failed together do not come back together; never less than the remote asked for ($8).
@@ -322,7 +331,8 @@ WITH run AS (
   ${CLOSE_RUN}
 )
 UPDATE sync_links SET
-  state = CASE $3 WHEN 'parked' THEN 'parked' WHEN 'failed' THEN 'failed' ELSE 'active' END,
+  state = CASE WHEN state = 'paused' THEN state WHEN $3 = 'parked' THEN 'parked'
+    WHEN $3 = 'failed' THEN 'failed' ELSE 'active' END,
   guard = $6,
   failures = CASE $3 WHEN 'failed' THEN failures + 1 ELSE 0 END,
   next_due_at = CASE $3 WHEN 'failed'
@@ -336,11 +346,21 @@ UPDATE sync_links SET
   whole_due_at = CASE $3 WHEN 'settled' THEN ${NEXT_WHOLE} ELSE whole_due_at END,
   conflicts_accepted = CASE WHEN $3 = 'settled' AND $10 = 'look' THEN 0 ELSE conflicts_accepted END,
   last_settled_at = CASE $3 WHEN 'settled' THEN now() ELSE last_settled_at END
-WHERE tenant_id = current_setting('app.tenant') AND id = $2 AND state NOT IN ('paused')`;
+WHERE tenant_id = current_setting('app.tenant') AND id = $2
+RETURNING ${COUNT_OPEN}`;
+
+/** How a link stands once a pass over it is closed. */
+export interface FinishedPass {
+  readonly openConflicts: number;
+}
 
 /** Closes a pass: run row, link state, next due time. @throws AppError FENCED */
-export async function finishPass(database: Database, ref: PassRef, end: PassEnd): Promise<void> {
-  await withFence(database, ref, async (tx) => {
+export async function finishPass(
+  database: Database,
+  ref: PassRef,
+  end: PassEnd,
+): Promise<FinishedPass> {
+  return withFence(database, ref, async (tx) => {
     const recording: Statement[] = end.isNotable
       ? [{ sql: RECORD_RUN, values: [ref.runId, ref.linkId, end.trigger] }]
       : [];
@@ -362,6 +382,7 @@ export async function finishPass(database: Database, ref: PassRef, end: PassEnd)
     const finishing = isAside(end.mode)
       ? { sql: FINISH_ASIDE, values: closing }
       : { sql: FINISH, values: [...closing, retryAfterMs, end.isNotable, end.mode] };
-    await tx.commitWith([...recording, finishing]);
+    const answers = await tx.commitWith([...recording, finishing]);
+    return answers.at(-1)![0] as unknown as FinishedPass;
   });
 }

@@ -1,5 +1,7 @@
 /** The engine's view of the store: one object over the functions of this folder. */
+import type { TenantId } from '../../domain/ids.ts';
 import type { Database } from '../database.ts';
+import { hubIdOf } from '../feed.ts';
 import { linkOf, type LinkRow } from '../link-store.ts';
 import { agreedDigests, auditHub, itemsInBuckets, markDoubted, proveEqual } from './digests.ts';
 import { contextsInScope, endBaseline, insertNamed } from './first-baseline.ts';
@@ -56,7 +58,7 @@ export function createSyncStore(database: Database, told: Told) {
     observeHub: bind(observeHub),
     namelessItems: bind(namelessItems),
     contextsInScope: bind(contextsInScope),
-    insertNamed: bind(insertNamed),
+    insertNamed: (...args: Rest<typeof insertNamed>) => settled(insertNamed(database, ...args)),
     endBaseline: bind(endBaseline),
     nameItems: (...args: Rest<typeof nameItems>) => settled(nameItems(database, ...args)),
     knownRemotes: bind(knownRemotes),
@@ -94,6 +96,7 @@ export function createSyncStore(database: Database, told: Told) {
       if (result.settled > 0) told.onCommitted();
       return result;
     },
+    hubIdOf: (tenant: TenantId): Promise<string> => database.withTenant(tenant, hubIdOf),
     /**
      * The link of a pass begun in another process, with its remote cursor; it may have open intents
      * for all we know here. Null when it was removed meanwhile.
@@ -110,6 +113,7 @@ export function createSyncStore(database: Database, told: Told) {
             link: linkOf(row),
             remoteCursor: row.remote_cursor,
             isCursorDoubted: row.cursor_doubted,
+            mustLookWhole: row.look_whole,
             hasOpenIntents: true,
           }
         : null;

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { SyncError, type ContextClient, type Run } from '../../client/index.ts';
 import { shownHead } from '../support/feed-shown.ts';
@@ -99,6 +99,12 @@ describe('a link that may not be is refused, and nothing is stored', () => {
     await expect(link('notion', {})).rejects.toMatchObject({ errors: [{ pointer: '/connector' }] });
     await expect(link('factory-files', { root: 'here' })).rejects.toMatchObject({
       errors: [{ pointer: '/config/root' }],
+    });
+    await expect(link('mcp-memory', {})).rejects.toMatchObject({
+      errors: [{ pointer: '/config', detail: expect.stringMatching(/^needs either/) as string }],
+    });
+    await expect(link('hub', { url: 'ftp://127.0.0.1' })).rejects.toMatchObject({
+      errors: [{ pointer: '/config/url', detail: expect.stringContaining('http://') as string }],
     });
   });
 });
@@ -244,8 +250,11 @@ describe('a remote that cannot be read fails the run with its reason, is left al
     expect([...sides.entities().keys()].sort()).toEqual(['Ada', 'New', 'Preferences']);
   });
 
+  /** Put in place whole, since a pass may read at any moment, also while 20 MB are written. */
   function spoiled(file: string, change: (text: string) => string | Buffer): string {
-    writeFileSync(file, change(readFileSync(file, 'utf8')));
+    const draft = join(outside, `${basename(file)}.draft`);
+    writeFileSync(draft, change(readFileSync(file, 'utf8')));
+    renameSync(draft, file);
     return file;
   }
 

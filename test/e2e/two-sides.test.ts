@@ -304,7 +304,7 @@ describe('what Temporal shows', () => {
       expect(text).not.toContain(marker);
 
       const described = await handle.describe();
-      expect(await described.staticSummary()).toMatch(new RegExp(`^default · ${link.id} · `));
+      expect(await described.staticSummary()).toMatch(new RegExp(`^default · ${link.name} · `));
       const attributes = described.typedSearchAttributes
         .getAll()
         .map(({ key, value }) => [key.name, value]);

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CALLS, type Scope } from '../../api/contract.ts';
+import { CALLS, SCOPES, type Scope } from '../../api/contract.ts';
 import { FRESH_MS } from '../../api/middleware/key-lookup.ts';
+import { ContextClient, type SyncError } from '../../client/index.ts';
 import { startTestApi, testApiDeps, type TestAnswer } from '../support/api-under-test.ts';
 import { keysOn, startKeyedApi, type KeyedApi } from '../support/keyed-api.ts';
 
@@ -61,6 +62,23 @@ describe('keys', () => {
     clock.offsetMs += FRESH_MS;
     expect(await both()).toEqual([401, 401]);
     await other.stop(1000);
+  });
+
+  it('let a client begin, whatever their scopes; without a good one it does not', async () => {
+    const begin = (apiKey?: string): Promise<unknown> => {
+      const client = new ContextClient({ url: api.url, ...(apiKey !== undefined && { apiKey }) });
+      return client.initialize().then(
+        () => 'begun',
+        (error: unknown) => (error as SyncError).code,
+      );
+    };
+    for (const scope of SCOPES)
+      expect([scope, await begin(await api.keyFor('acme', [scope]))]).toEqual([scope, 'begun']);
+    expect(await begin()).toBe('UNAUTHENTICATED');
+    expect(await begin('sk_wrong')).toBe('UNAUTHENTICATED');
+    const { body } = await asAdmin('POST /api/admin/keys', { name: newName(), scopes: ['read'] });
+    await asAdmin(`DELETE /api/admin/keys/${String(body['id'])}`);
+    expect(await begin(String(body['key']))).toBe('UNAUTHENTICATED');
   });
 
   it('open nothing from the moment they expire, however fresh they are', async () => {

@@ -31,6 +31,43 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 }
 
 describe('links', () => {
+  it('are listed by name, a page at a time, and all of them by the client', async () => {
+    const names = ['page-a', 'page-b', 'page-c', 'page-d', 'page-e'];
+    for (const name of names.toReversed()) await client.links.create(newLink(name));
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? '' : `&cursor=${cursor}`;
+      const { status, body } = await callApi(api.url, `GET /api/sync/links?limit=2${query}`);
+      expect(status).toBe(200);
+      const items = body['items'] as { name: string; grade: string }[];
+      expect(items.length).toBeLessThanOrEqual(2);
+      expect(items.every(({ grade }) => grade === 'C')).toBe(true);
+      seen.push(...items.map(({ name }) => name));
+      cursor = body['nextCursor'] as string | null;
+    } while (cursor !== null);
+    expect(seen).toEqual(names);
+    const page = await client.links.page({ limit: 4 });
+    expect(page.items.map(({ name }) => name)).toEqual(names.slice(0, 4));
+    const rest = await client.links.page({ cursor: page.nextCursor! });
+    expect(rest).toMatchObject({ items: [{ name: 'page-e' }], nextCursor: null });
+    expect((await client.links.list()).map(({ name }) => name)).toEqual(names);
+    for (const name of names) await client.links.remove(name);
+  });
+
+  it.each([
+    ['limit=0', 'VALIDATION'],
+    ['limit=1001', 'VALIDATION'],
+    ['limit=x', 'VALIDATION'],
+    ['offset=1', 'VALIDATION'],
+    ['cursor=', 'INVALID_CURSOR'],
+    ['cursor=nonsense', 'INVALID_CURSOR'],
+    ['cursor=WyJhIiwxXQ', 'INVALID_CURSOR'],
+  ])('are not listed by %s: 400 %s', async (query, code) => {
+    const { status, body } = await callApi(api.url, `GET /api/sync/links?${query}`);
+    expect([status, body['code']]).toEqual([400, code]);
+  });
+
   it('are made, found by id and name, changed and removed', async () => {
     const link = await client.links.create(newLink('one'));
     expect(link).toMatchObject({ state: 'active', grade: 'C', trigger: 'auto', epoch: 1 });

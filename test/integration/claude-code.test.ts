@@ -190,6 +190,27 @@ describe('what is written where', () => {
     );
   });
 
+  it.each([
+    ['Windows line ends', '\r\n'],
+    ['lone carriage returns', '\r'],
+  ])('a note and an index of %s get new lines with their own ending', async (_what, eol) => {
+    const inEol = (text: string): string => text.replaceAll('\n', eol);
+    await project.write('memory/api.md', inEol('# The API\n\n- REST\n'));
+    await project.write('memory/MEMORY.md', inEol('# Memory\n\n- [Api](api.md)\n'));
+    const connector = await project.open();
+    const item = await itemNamed(connector, 'The API');
+    await connector.apply([
+      updateOp(item, memory('The API', ['REST', 'no SOAP\nat all'])),
+      createOp(memory('Maya', ['x'])),
+    ]);
+    expect(await project.read('memory/api.md')).toBe(
+      inEol('# The API\n\n- REST\n- no SOAP\n  at all\n'),
+    );
+    expect(await project.read('memory/MEMORY.md')).toBe(
+      inEol('# Memory\n\n- [Api](api.md)\n- [Maya](maya.md)\n'),
+    );
+  });
+
   it('a first line goes above the sections of an index, and no section changes by it', async () => {
     await project.write('memory/MEMORY.md', '# Memory\n\n## Preferences\n\n- tabs\n');
     const connector = await project.open();

@@ -95,6 +95,21 @@ describe('options of a context', () => {
   });
 });
 
+describe('the time to live', () => {
+  it.each([
+    ['90', 90],
+    ['90s', 90],
+    ['6h', 21_600],
+    ['30d', 2_592_000],
+  ])('of %s counts as %i seconds, at the first put and at a change', async (ttl, seconds) => {
+    for (const more of [[], ['--change-type', 'replace']]) {
+      const { stdout } = await cli('context', 'put', 't', '1', '--ttl', ttl, '--json', ...more);
+      const { updatedAt, expiresAt } = JSON.parse(stdout) as Record<string, string>;
+      expect(Date.parse(expiresAt!) - Date.parse(updatedAt!)).toBe(seconds * 1_000);
+    }
+  });
+});
+
 describe('stats', () => {
   it('count, of everything or of one session', async () => {
     await cli('context', 'put', 's/a', '1', '--session', 'mine', '--ttl', 'never');

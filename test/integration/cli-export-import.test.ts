@@ -51,6 +51,32 @@ describe('syncline export', () => {
     expect(await client.get('x/a')).toMatchObject({ data: 2, version: 4 });
   });
 
+  it('replaces no file unless told, and makes no folder; JSON says it with a code', async () => {
+    const file = join(folder, 'kept.json');
+    writeFileSync(file, 'mine');
+    const before = readdirSync(folder);
+    const refused = await run('export', file);
+    expect(refused).toMatchObject({
+      code: 2,
+      err: `error FILE_EXISTS: ${file} exists; name another, or replace it with --force\n`,
+    });
+    expect(readFileSync(file, 'utf8')).toBe('mine');
+    const nowhere = await run('export', join(folder, 'no', 'out'), '--json');
+    expect([nowhere.code, JSON.parse(nowhere.err)]).toEqual([
+      2,
+      {
+        error: {
+          code: 'FOLDER_NOT_FOUND',
+          detail: `the folder ${join(folder, 'no')} does not exist`,
+        },
+      },
+    ]);
+    expect(readdirSync(folder)).toEqual(before);
+    expect((await run('export', file, '--force')).code).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('syncline-export');
+    expect((await run('export', '--help')).out).toContain('--force');
+  });
+
   it('is cut to a prefix, and leaves no file when it fails', async () => {
     const file = join(folder, 'some.ndjson');
     await run('export', file, '--prefix', 'y/');

@@ -141,8 +141,7 @@ describe('the examples of the docs', () => {
     const { host } = new URL(api.url);
     // A bare WebSocket names the address a reader's server has.
     const text = code.replaceAll('ws://127.0.0.1:3100', `ws://${host}`);
-    // CommonJS has no `await` outside of functions.
-    await installed.runFor(api.url, name, isCommonJs ? `(async () => {${text}\n})();` : text);
+    await installed.runFor(api.url, name, text);
   });
 });
 

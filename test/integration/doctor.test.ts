@@ -339,6 +339,12 @@ describe('a link', () => {
       explanation: `\`p/01\` of \`${link.name}\` is set aside after 3 attempt(s): ITEM_INVALID: no name`,
     });
     expect(own.at(-1)!.explanation).toContain('SCAN_INCOMPLETE: half a list');
+    expect(own[1]!.advice).toContain('it is tried again at');
+    await set(link, `trigger = 'manual'`);
+    const manual = (await doctor.examine(CALLER)).findings;
+    const advice = manual.filter(({ linkId }) => linkId === link.id).map((one) => one.advice);
+    expect(advice.join()).not.toMatch(/tried again at|tries again by itself/);
+    expect(advice.at(-1)).toContain('It runs only when asked');
   });
 
   it('of another tenant is nobody else’s business', async () => {

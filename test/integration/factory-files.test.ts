@@ -178,6 +178,33 @@ describe('writing', () => {
     );
   });
 
+  it.each([
+    ['lone line feeds', '\n'],
+    ['Windows line ends', '\r\n'],
+    ['lone carriage returns', '\r'],
+  ])(
+    'writes new lines, sections and a region into a file of %s with its own ending',
+    async (_what, eol) => {
+      const inEol = (text: string): string => text.replaceAll('\n', eol);
+      await project.write(inEol('# M\n\n## A\n\n- one\n\n## B\n\nprose\nmore\n'));
+      const connector = await project.open();
+      const [a, b] = [await itemNamed(connector, 'A'), await itemNamed(connector, 'B')];
+      expect(b.value).toMatchObject({ observations: ['prose\nmore'] });
+      const outcomes = await connector.apply([
+        updateOp(a, memory('A', ['one', 'two\nlines'])),
+        updateOp(b, memory('B', ['prose\nless'])),
+        createOp(memory('C', ['new'])),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual(['applied', 'applied', 'applied']);
+      expect(await project.read()).toBe(
+        inEol(
+          '# M\n\n## A\n\n- one\n- two\n  lines\n\n## B\n\nprose\nless\n\n' +
+            '<!-- syncline:begin -->\n\n## C\n\n- new\n\n<!-- syncline:end -->\n',
+        ),
+      );
+    },
+  );
+
   it('writes nothing, not even the time of change, for a batch that changes nothing', async () => {
     await project.write('## A\n\n- one\n');
     const connector = await project.open();

@@ -1,8 +1,9 @@
 /** A lean HTTP caller for tests with hundreds of callers at once: one agent, connections kept open. */
-import { Agent, request } from 'node:http';
+import { Agent, request, type IncomingHttpHeaders } from 'node:http';
 
 export interface Answer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   /** The parsed JSON body; undefined when there is none. */
   readonly body: unknown;
 }
@@ -38,6 +39,7 @@ export function createKeepAliveCaller(url: string, maxSockets: number): KeepAliv
             const answer = Buffer.concat(parts).toString();
             resolve({
               status: response.statusCode ?? 0,
+              headers: response.headers,
               body: answer === '' ? undefined : (JSON.parse(answer) as unknown),
             });
           });

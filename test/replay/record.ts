@@ -1,6 +1,7 @@
 /**
- * Records the histories that replay.test.ts replays: `npx tsx test/replay/record.ts`. It starts a
- * Temporal of its own unless TEST_TEMPORAL_ADDRESS names one, and takes about a minute.
+ * Records the histories that replay.test.ts replays: `npx tsx test/replay/record.ts [name…]`; without
+ * names, all of them. It starts a Temporal of its own unless TEST_TEMPORAL_ADDRESS names one, and takes
+ * about a minute.
  *
  * Record anew only when a change of the workflows is meant to break those under way: before a
  * release, or together with a `patched()` and the old histories kept.
@@ -39,6 +40,19 @@ const once = <T>(first: T, then: T): (() => Promise<T>) => {
     return answer;
   };
 };
+
+function failingOnce(): () => Promise<typeof QUIET> {
+  let isFirst = true;
+  return async () => {
+    if (!isFirst) return QUIET;
+    isFirst = false;
+    throw ApplicationFailure.create({
+      type: 'CONNECTOR_UNREACHABLE',
+      message: 'The remote cannot be reached.',
+      nonRetryable: true,
+    });
+  };
+}
 
 /** File name → what happens. Scripted answers: histories hold no body by the activities' contract. */
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -107,7 +121,41 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     passes: 0,
     ends: true,
   },
+  // From here on passes tell how many conflicts are open, which those above do not: both must replay.
+  'open-conflicts': {
+    script: {
+      observe: once(CHANGED, QUIET),
+      plan: async () => ({ ...PLANNED, conflicts: 1 }),
+      settle: once({ openConflicts: 2 }, { openConflicts: 1 }),
+    },
+    passes: 2,
+    wakes: ['remote change', 'hub change'],
+  },
+  'open-conflicts-large': {
+    script: {
+      begin: async ({ tenant, linkId, trigger }) => ({
+        status: 'begun',
+        pass: { ...tokenOf(tenant, linkId, trigger), isBaseline: true },
+      }),
+      observe: async () => ({ ...CHANGED, observed: 500 }),
+      plan: async () => ({ ...PLANNED, planned: 500, conflicts: 3 }),
+      execute: async () => ({ ...EXECUTED, applied: 500, fence: '2' }),
+      settle: async () => ({ openConflicts: 3 }),
+    },
+    passes: 1,
+  },
+  'failed-then-quiet': {
+    script: {
+      observe: failingOnce(),
+      settle: async () => ({ openConflicts: 0 }),
+    },
+    passes: 2,
+    wakes: ['interval', 'interval'],
+  },
 };
+
+const wanted = process.argv.slice(2);
+const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
 
 const servers = await startTestServers(({ message }) => console.log(message));
 Object.assign(process.env, servers.env);
@@ -115,8 +163,9 @@ const folder = join(import.meta.dirname, 'histories');
 mkdirSync(folder, { recursive: true });
 const worker = await startScriptedWorker();
 try {
-  await Promise.all(Object.entries(SCENARIOS).map(([name, scenario]) => record(name, scenario)));
-  await recordPulse();
+  const chosen = Object.entries(SCENARIOS).filter(([name]) => isWanted(name));
+  await Promise.all(chosen.map(([name, scenario]) => record(name, scenario)));
+  if (isWanted('pulse')) await recordPulse();
 } finally {
   await worker.close();
   await servers.stop();

@@ -36,6 +36,7 @@ export const testConnectors: ConnectorCatalog = {
       throw new AppError('CONNECTOR_NOT_ALLOWED', 'That folder is not allowed.');
     }
   },
+  checkScope: () => undefined,
 };
 
 const SERVER_UP = { status: 'up', version: '1', latencyMs: 1, skewMs: 0 } as const;

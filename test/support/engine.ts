@@ -91,6 +91,7 @@ export async function createTestEngine(options: {
       stdioCommands: options.stdioCommands ?? [],
     },
     secret: (name) => name,
+    hubIdOf: (tenant) => store.sync.hubIdOf(tenant),
     log: SILENT,
   });
   const threads = options.threads ?? createThreads();
@@ -105,9 +106,9 @@ export async function createTestEngine(options: {
   });
 
   /** A fault nobody has a code for stands for a crash: nothing is recorded of it. */
-  async function settleUnlessCrashed(token: PassToken, outcome: PassOutcome): Promise<void> {
+  async function settleUnlessCrashed(token: PassToken, outcome: PassOutcome) {
     if (outcome.error?.code === 'INTERNAL') throw new Error(outcome.error.detail);
-    await steps.settle(token, outcome);
+    return steps.settle(token, outcome);
   }
 
   /** A pass would see what is hidden next time, but a test counts on what one pass does. */

@@ -241,7 +241,11 @@ function createLinks(): Store['links'] {
       }
       return put(linkRow(`link-${rows.size + 1}`, link));
     },
-    list: async () => [...rows.values()],
+    list: async (_caller, { limit, cursor = '' }) => {
+      const all = [...rows.values()].filter(({ name }) => name > cursor);
+      const items = all.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);
+      return { items, nextCursor: all.length > limit ? items.at(-1)!.name : null };
+    },
     get: async (_caller, idOrName) => get(idOrName),
     remove: async (_caller, id) => {
       rows.delete(get(id).id);
@@ -348,7 +352,9 @@ export function runRow(id: string, changes: Partial<Run> = {}): Run {
     expiresAt: null,
     dropped: [],
     startedAt: TIME,
+    approvedAt: null,
     endedAt: TIME,
+    tookMs: 0,
     ...changes,
   };
 }

@@ -83,9 +83,8 @@ it('a tenant with 1,000 due links delays another’s single link by at most one 
   });
   const dueAt = Date.now();
   await addDue(single, 1);
-  const [{ linkId } = { linkId: '' }] = await stack.store.links
-    .list(single)
-    .then((links) => links.map((link) => ({ linkId: link.id })));
+  const { items } = await stack.store.links.list(single, { limit: 1 });
+  const linkId = items[0]!.id;
   const woken = await waitUntil(
     async () => wakes.find((wake) => wake.linkId === linkId)?.at ?? null,
     { timeoutMs: 60_000, everyMs: 5 },

@@ -1,10 +1,16 @@
 import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ConflictDecision } from '../../activities/contract.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
+import type { LinkId } from '../../domain/ids.ts';
 import { historyJson } from '../support/temporal-history.ts';
-import { OPEN, startConflictWorker, type ConflictWorker } from './conflict-worker.ts';
+import {
+  OPEN,
+  startConflictWorker,
+  type ConflictWorker,
+  type ScriptedConflict,
+} from './conflict-worker.ts';
 
 let worker: ConflictWorker;
 beforeAll(async () => {
@@ -36,6 +42,23 @@ describe('a conflict’s workflow', () => {
     await watcher.ended(one.ref);
     await one.handle.result();
     expect(one.calls).not.toContain('applyFallback');
+  });
+
+  it('says whose conflict it is from its start, or from its first look', async () => {
+    const linkIdOf = async ({ handle }: ScriptedConflict): Promise<unknown> => {
+      const { typedSearchAttributes } = await handle.describe();
+      return typedSearchAttributes.getAll().find(({ key }) => key.name === 'LinkId')?.value;
+    };
+    const linkId = 'link-1' as LinkId;
+    const [told, looked] = [worker.conflict(), worker.conflict({ linkId })];
+    await worker.watcher.ensure({ ...told.ref, linkId });
+    expect(await linkIdOf(told)).toBe(linkId);
+    await worker.watcher.opened(looked.ref);
+    await looked.called('lookAtConflict', 1);
+    await vi.waitFor(async () => expect(await linkIdOf(looked)).toBe(linkId), {
+      timeout: 20_000,
+      interval: 10,
+    });
   });
 
   it('lets the fallback decide when the conflict is due, and ends', async () => {

@@ -109,7 +109,7 @@ export async function startScriptedWorker(): Promise<ScriptedWorker> {
     return {
       calls,
       handle,
-      wake: (reason) => wake({ tenant: TENANT, linkId }, reason),
+      wake: (reason) => wake({ tenant: TENANT, linkId, name: 'scripted' }, reason),
       async called(name, times) {
         const count = (): number => calls.filter(([called]) => called === name).length;
         await waitUntil(async () => (count() >= times ? true : null), WITHIN).catch(() => {
@@ -151,7 +151,7 @@ function defaults(): Script {
     observe: async () => QUIET,
     plan: async () => PLANNED,
     execute: async (pass) => ({ ...EXECUTED, fence: pass.fence }),
-    settle: async () => undefined,
+    settle: async () => ({ openConflicts: 0 }),
     pulse: async () => ({ woken: 0 }),
   };
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Begun } from '../../activities/contract.ts';
 import { AppError } from '../../domain/errors.ts';
 import { PROGRESS_QUERY, type SyncProgress } from '../../workflows/contract.ts';
@@ -95,6 +95,7 @@ it('ends when the link is parked, and the next wake starts it again', async () =
     plan: async () => PARKED,
     settle: async () => {
       isParked = true;
+      return { openConflicts: 0 };
     },
   });
   await link.wake('remote change');
@@ -120,9 +121,10 @@ it('does not lose a wake that arrives while it is ending', async () => {
     observe: async () => CHANGED,
     plan: async () => PARKED,
     settle: async () => {
-      if (sentAt > 0) return;
+      if (sentAt > 0) return {};
       await link.wake('asked for');
       sentAt = link.calls.length;
+      return {};
     },
   });
   await link.wake('remote change');
@@ -189,6 +191,68 @@ it('looks again by itself while items are in doubt', async () => {
   await link.wake('remote change');
   await link.called('settle', 2);
   expect(doubts).toEqual([]);
+});
+
+/** What an operator sees of the link in the list of workflows. */
+async function attributesOf(link: ScriptedLink): Promise<Record<string, unknown>> {
+  const { typedSearchAttributes } = await link.handle.describe();
+  const pairs = typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value] as const);
+  return Object.fromEntries(pairs);
+}
+
+async function upsertsOf(link: ScriptedLink): Promise<number> {
+  const { events } = await link.handle.fetchHistory();
+  return (events ?? []).filter((event) => event.upsertWorkflowSearchAttributesEventAttributes)
+    .length;
+}
+
+describe('what operators see of a link', () => {
+  it('is named by the link, not by its id', async () => {
+    const link = worker.link();
+    await link.wake('hub change');
+    expect(await (await link.handle.describe()).staticSummary()).toBe(
+      'default · scripted · hub change',
+    );
+  });
+
+  it('has the conflicts that are open, not those of the last pass, after a quiet pass too', async () => {
+    const open = [3, 3, 2];
+    const link = worker.link({ settle: async () => ({ openConflicts: open.shift() ?? 2 }) });
+    await link.wake('first');
+    await vi.waitFor(async () => {
+      const seen = await attributesOf(link);
+      expect(seen).toMatchObject({ SyncPhase: 'settled', ConflictCount: 3 });
+    }, WITHIN);
+    await link.wake('second');
+    await link.called('settle', 2);
+    await link.wake('third');
+    await vi.waitFor(async () => {
+      expect(await attributesOf(link)).toMatchObject({ ConflictCount: 2 });
+    }, WITHIN);
+    // What has not changed is not written again: a quiet link costs the server nothing for it.
+    expect(await upsertsOf(link)).toBe(2);
+  });
+
+  it('no longer says failed once a pass found nothing wrong', async () => {
+    let isOut = true;
+    const link = worker.link({
+      observe: async () => {
+        if (!isOut) return QUIET;
+        throw new AppError('REMOTE_MALFORMED', 'line 3');
+      },
+      settle: async () => ({ openConflicts: 1 }),
+    });
+    await link.wake('interval');
+    await vi.waitFor(async () => {
+      const seen = await attributesOf(link);
+      expect(seen).toMatchObject({ SyncPhase: 'failed', ConflictCount: 1 });
+    }, WITHIN);
+    isOut = false;
+    await link.wake('interval');
+    await vi.waitFor(async () => {
+      expect(await attributesOf(link)).toMatchObject({ SyncPhase: 'settled' });
+    }, WITHIN);
+  });
 });
 
 it('executes a large plan on the queue, under the fence the execution ran with', async () => {

@@ -57,20 +57,32 @@ export function countLines(text: string, most: number = Infinity): number {
   return lines;
 }
 
-/** The line ending most lines have; `\n` for a text without any. */
-export function dominantEol(text: string): string {
-  let windows = 0;
-  let all = 0;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
-    all += 1;
-    if (text[at - 1] === '\r') windows += 1;
-  }
-  return windows > all - windows ? '\r\n' : '\n';
+export type Eol = '\n' | '\r\n' | '\r';
+
+/** The line ending most lines have; of equals `\n`, then `\r\n`; `\n` for a text without any. */
+export function dominantEol(text: string): Eol {
+  const returns = occurrences(text, '\r');
+  if (returns === 0) return '\n';
+  const windows = occurrences(text, '\r\n');
+  const counts = {
+    '\n': occurrences(text, '\n') - windows,
+    '\r\n': windows,
+    '\r': returns - windows,
+  };
+  const most = Math.max(...Object.values(counts));
+  return (['\n', '\r\n'] as const).find((eol) => counts[eol] === most) ?? '\r';
 }
 
 /** The text with every line ending as `\n`: what observations hold, whatever the file uses. */
 export function withUnixEols(text: string): string {
   return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+}
+
+function occurrences(text: string, wanted: string): number {
+  let count = 0;
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length))
+    count += 1;
+  return count;
 }
 
 function isLineBreak(code: number): boolean {

@@ -129,6 +129,29 @@ Use **pnpm**, not npm.
     }
   });
 
+  it.each([
+    ['cannot be read', Uint8Array.of(0xff, 0xfe, 0)],
+    ['is over-large', 'x'.repeat(5 * 1024 * 1024 + 1)],
+    ['has a broken frontmatter', '---\na: [\n---\ntext\n'],
+  ])(
+    'a rule that %s is set aside under the key it has once it is mended',
+    async (_how, content) => {
+      write('claude/.claude/rules/good.md', 'Tabs.\n');
+      writeFileSync(at('claude/.claude/rules/bad.md'), content);
+      await engine.drain(claude);
+      const key = itemKey(prefix, 'document', '.claude/rules/bad.md');
+      expect(key).toBe(`${prefix}files/.claude/rules/bad.md`);
+      const aside = async () => await engine.store.links.quarantined(CALLER, claude.id);
+      expect(await aside()).toMatchObject([{ key, remoteId: '.claude/rules/bad.md' }]);
+      write('claude/.claude/rules/bad.md', 'Mended.\n');
+      await engine.drain(claude);
+      expect(await aside()).toEqual([]);
+      expect((await engine.store.contexts.get(CALLER, key))?.data).toMatchObject({
+        text: 'Mended.\n',
+      });
+    },
+  );
+
   it('takes a deleted section out of both, the note with its line in the index', async () => {
     write(
       'factory/.factory/memories.md',

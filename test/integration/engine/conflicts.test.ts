@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createConflictSteps } from '../../../activities/conflicts.ts';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
@@ -5,9 +6,9 @@ import { createFakeType } from '../../../connectors/fake/fake-type.ts';
 import { systemClock } from '../../../domain/clock.ts';
 import { AppError } from '../../../domain/errors.ts';
 import { hashJson } from '../../../domain/hash.ts';
-import type { ContextKey } from '../../../domain/ids.ts';
+import type { ContextKey, RunId } from '../../../domain/ids.ts';
 import type { Memory } from '../../../domain/item.ts';
-import type { Conflict, FallbackStrategy } from '../../../domain/link.ts';
+import { NO_COUNTS, type Conflict, type FallbackStrategy } from '../../../domain/link.ts';
 import { CALLER, createTestEngine, TENANT, type TestEngine } from '../../support/engine.ts';
 
 const memory = (name: string, observations: string[], type = 'thing'): Memory => ({
@@ -117,8 +118,33 @@ describe('an open conflict', () => {
     expect(remote.get('Alice')).toMatchObject({ type: 'remote again' });
   });
 
-  it('announces itself once, and its end once', async () => {
-    const { put, sync, conflict } = await contested();
+  it('is counted at the end of every pass while it is open, also of one that finds nothing new', async () => {
+    const { link, put, sync } = await contested(['Alice', 'Bob']);
+    const quietPass = async (): Promise<number> => {
+      const newRunId = randomUUID() as RunId;
+      const pass = { tenant: TENANT, linkId: link.id, trigger: 'test', newRunId };
+      const begun = await engine.store.sync.beginPass(pass);
+      if (begun.status !== 'begun') throw new Error(begun.why);
+      const end = { status: 'settled', mode: 'look', trigger: 'test', phases: {} } as const;
+      const rest = { counters: { ...NO_COUNTS }, guard: null, error: null, isNotable: false };
+      const { ref } = begun.pass;
+      return (await engine.store.sync.finishPass(ref, { ...end, ...rest })).openConflicts;
+    };
+    expect(await quietPass()).toBe(2);
+    await put('alice', memory('Alice', ['seen'], 'remote type'));
+    await sync();
+    expect(await quietPass()).toBe(1);
+  });
+
+  it('announces itself once with its link, and its end once', async () => {
+    const { link, put, sync, conflict } = await contested();
+    const told = await engine.database.withTenant(TENANT, (tx) =>
+      tx.query<{ link: string }>(
+        `SELECT payload->>'linkId' AS link FROM outbox WHERE topic = 'conflict.opened' AND payload->>'conflictId' = $1`,
+        [conflict.id],
+      ),
+    );
+    expect(told).toEqual([{ link: link.id }]);
     await put('alice', memory('Alice', ['seen'], 'hub again'));
     await sync();
     expect((await messages('conflict.opened')).filter((id) => id === conflict.id)).toHaveLength(1);
@@ -423,7 +449,7 @@ describe('a fallback', () => {
   });
 
   it('is looked after when its workflow may be missing: once per while, overdue ones first', async () => {
-    const { conflict } = await contested(['Alice'], due('latest'));
+    const { link, conflict } = await contested(['Alice'], due('latest'));
     const mine = async () =>
       (await engine.store.conflictWatch.takeUnwatched(1000)).filter(
         ({ conflictId }) => conflictId === conflict.id,
@@ -434,7 +460,9 @@ describe('a fallback', () => {
         tx.query(`UPDATE sync_conflicts SET ${set} WHERE id = $1`, [conflict.id]),
       );
     await age(`watched_at = now() - interval '11 minutes'`);
-    expect(await mine()).toEqual([{ tenant: TENANT, conflictId: conflict.id, isOverdue: false }]);
+    expect(await mine()).toEqual([
+      { tenant: TENANT, conflictId: conflict.id, linkId: link.id, isOverdue: false },
+    ]);
     expect(await mine()).toEqual([]);
     await age(`watched_at = now() - interval '2 minutes', due_at = now() - interval '1 minute'`);
     expect(await mine()).toMatchObject([{ isOverdue: true }]);

@@ -107,7 +107,7 @@ describe('a large sync', () => {
     await search('heron');
     for (let nth = 0; nth < 200; nth += 1) remote.put(memory(`heron ${nth}`, ['egret']));
     for (let nth = 200; nth < 250; nth += 1) remote.remove(`heron ${nth}`);
-    const links = await engine.store.links.list(CALLER);
+    const { items: links } = await engine.store.links.list(CALLER, { limit: 100 });
     const link = links.find(({ scope }) => scope.prefix === 'heron/');
     await engine.drain(link!);
     expect(await indexed('heron')).toMatchObject({ pending: 200 });

@@ -1,9 +1,11 @@
 /** A link's first look at a full hub: recorded and named page by page, and no other than item by item. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
-import type { ContextKey } from '../../../domain/ids.ts';
+import type { ContextKey, RunId } from '../../../domain/ids.ts';
 import type { Link } from '../../../domain/link.ts';
+import { createSyncStore } from '../../../store/sync/sync-store.ts';
 import { encryptionWith, newMasterKey } from '../../support/encryption.ts';
 import { CALLER, createTestEngine, TENANT, type TestEngine } from '../../support/engine.ts';
 import { memory } from './pairs.ts';
@@ -107,4 +109,26 @@ it('misses nothing that is written while it looks', async () => {
   await engine.drain(link);
   expect(remote.get('late')).not.toBeNull();
   expect(remote.all()).toHaveLength(ITEMS + 1);
+});
+
+it('tells of items that are set aside as they are named', async () => {
+  remoteNamed('told');
+  const { id: linkId } = await engine.addLink('fake', { remote: 'told' }, { scope: SCOPE });
+  let told = 0;
+  const sync = createSyncStore(engine.database, {
+    onCommitted: () => undefined,
+    onSettled: () => (told += 1),
+  });
+  const begun = await sync.beginPass({
+    tenant: TENANT,
+    linkId,
+    trigger: 'test',
+    newRunId: randomUUID() as RunId,
+  });
+  if (begun.status !== 'begun') throw new Error('the pass did not begin');
+  const fault = { code: 'ITEM_INVALID', detail: 'no' };
+  const key = `${SCOPE.prefix}odd/number` as ContextKey;
+  const unfit = { key, status: 'quarantined', contextKind: 'memory', fault } as const;
+  expect(await sync.insertNamed(begun.pass.ref, [unfit])).toBe(1);
+  expect(told).toBe(1);
 });

@@ -68,6 +68,25 @@ describe.each(['A', 'B', 'C'] as const)('plans of a link with a grade-%s remote'
       expect((await engine.store.links.get(CALLER, made.link.id)).state).toBe('paused');
     });
 
+    it('is still to be seen while its parked link is paused, and resuming leads back to it', async () => {
+      const made = await agreed(['Alice', 'Bob']);
+      for (const name of ['Alice', 'Bob']) made.remote.remove(name);
+      await made.sync();
+      const run = await made.last();
+      const links = engine.store.links;
+      const paused = await links.pause(CALLER, made.link.id);
+      const guard = { code: 'EMPTY_SIDE', planId: run.id };
+      expect(paused).toMatchObject({ state: 'paused', guard });
+      expect(await links.status(CALLER, made.link.id)).toMatchObject({ state: 'paused', guard });
+      expect(await links.resume(CALLER, made.link.id)).toMatchObject({ state: 'parked', guard });
+      // Approved while it is paused, there is nothing left to be parked for.
+      await links.pause(CALLER, made.link.id);
+      expect(await made.approve(run.id)).toMatchObject({ status: 'settled' });
+      const approved = await links.get(CALLER, made.link.id);
+      expect(approved).toMatchObject({ state: 'paused', guard: null });
+      expect((await links.resume(CALLER, made.link.id)).state).toBe('active');
+    });
+
     it('leaves a parked link parked, with its plan', async () => {
       const made = await agreed(['Alice', 'Bob']);
       for (const name of ['Alice', 'Bob']) made.remote.remove(name);
@@ -204,6 +223,28 @@ describe.each(['A', 'B', 'C'] as const)('plans of a link with a grade-%s remote'
       const run = await made.approve(plan.id);
       expect(run.dropped).toHaveLength(1);
       expect(made.remote.counters.writes).toBe(writes);
+    });
+
+    it('is counted and timed by the plan and the work, not by the wait before it', async () => {
+      const made = await agreed(['Alice', 'Bob', 'Carol']);
+      for (const name of ['Alice', 'Bob', 'Carol']) made.remote.remove(name);
+      await made.sync();
+      const parked = await made.last();
+      expect(parked).toMatchObject({ status: 'parked', approvedAt: null });
+      await engine.database.withTenant(CALLER.tenant, (tx) =>
+        tx.query(`UPDATE sync_runs SET started_at = now() - interval '1 hour' WHERE id = $1`, [
+          parked.id,
+        ]),
+      );
+      // One of the plan's ops no longer holds: it was planned all the same.
+      made.remote.put(memory('Carol', ['back']));
+      const done = await made.approve(parked.id);
+      const { planned } = parked.counters;
+      expect(planned).toBe(3);
+      expect(done).toMatchObject({ status: 'settled', counters: { planned, applied: 2 } });
+      expect(done.dropped).toHaveLength(1);
+      expect(done.tookMs).toBeLessThan(60_000);
+      expect(Date.parse(done.endedAt!) - Date.parse(done.approvedAt!)).toBe(done.tookMs);
     });
 
     it('comes once, in time, and only for a plan', async () => {

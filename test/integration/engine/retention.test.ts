@@ -3,11 +3,12 @@
  * and without it between any two steps; a link that slept beyond the horizon deletes nothing; a lost
  * base is a conflict and never a guess (P18).
  */
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
-import type { ContextKey } from '../../../domain/ids.ts';
+import type { ContextKey, RunId } from '../../../domain/ids.ts';
 import type { Memory } from '../../../domain/item.ts';
 import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import type { RetentionPolicy } from '../../../store/contract.ts';
@@ -50,7 +51,7 @@ describe.each(['A', 'B', 'C'] as const)('compaction with a grade-%s remote', (gr
   });
   afterAll(() => engine.close());
   afterEach(async () => {
-    for (const { id } of await engine.store.links.list(CALLER))
+    for (const { id } of (await engine.store.links.list(CALLER, { limit: 100 })).items)
       await engine.store.links.remove(CALLER, id);
   });
 
@@ -193,6 +194,32 @@ describe.each(['A', 'B', 'C'] as const)('compaction with a grade-%s remote', (gr
     expect((await world.hubValue('Alice'))?.observations).toEqual(['Alice']);
     await engine.drain(world.link);
     expect((await engine.store.links.get(CALLER, world.link.id)).epoch).toBe(before + 1);
+  });
+
+  it('says so to a pass whose cursor went beyond the horizon after it began', async () => {
+    const world = await createWorld();
+    const alice = { name: 'Alice', type: 't', observations: ['a'], relations: [] };
+    await world.put('hub', alice);
+    await engine.drain(world.link);
+    const { id: linkId } = world.link;
+    const begun = await engine.store.sync.beginPass({
+      tenant: TENANT,
+      linkId,
+      trigger: 'test',
+      newRunId: randomUUID() as RunId,
+    });
+    if (begun.status !== 'begun') throw new Error('the pass did not begin');
+    await world.put('hub', { ...alice, observations: ['a', 'b'] });
+    // Of the feed the newest change always stays.
+    await world.put('hub', { ...alice, observations: ['a', 'b', 'c'] });
+    await engine.shown();
+    await engine.store.retention.collect(TENANT, { ...AT_ONCE, horizonMs: 0 });
+    const looking = engine.store.sync.observeHub(begun.pass.ref, 100);
+    await expect(looking).rejects.toMatchObject({ code: 'CURSOR_EXPIRED' });
+    const { epoch } = world.link;
+    expect(await engine.drain(world.link)).toMatchObject({ status: 'settled' });
+    expect((await engine.store.links.get(CALLER, linkId)).epoch).toBe(epoch + 1);
+    expect(world.remoteValue('Alice')?.observations).toEqual(['a', 'b', 'c']);
   });
 
   it('makes an item whose base is lost a conflict, and guesses nothing', async () => {

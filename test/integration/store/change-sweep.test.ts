@@ -1,7 +1,11 @@
 /** The cache's net: every committed change is found by the first look that can see it. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { announceChanges, type CommittedChange } from '../../../store/announce-changes.ts';
+import {
+  announceChanges,
+  noteChanges,
+  type CommittedChange,
+} from '../../../store/announce-changes.ts';
 import { mendFeed } from '../../../store/backup/mend-feed.ts';
 import { createChangeSweep, type ChangeSweep } from '../../../store/change-sweep.ts';
 import type { Transaction } from '../../../store/database.ts';
@@ -157,5 +161,23 @@ describe('a database that announces', () => {
     const refused = store.contexts.delete(CALLER, { key: asKey('told/x'), ifVersion });
     await expect(refused).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
     expect(told).toEqual([]);
+  });
+
+  it('says whether they are committed for certain: of a transaction that failed nobody knows', async () => {
+    const told: [version: number, isCommitted: boolean][] = [];
+    const database = announceChanges(under.database, async (_tenant, changes, isCommitted) => {
+      told.push([changes[0]!.version, isCommitted]);
+    });
+    const write = (version: number, isFailing: boolean): Promise<void> =>
+      database.withTenant(TENANT, async (tx) => {
+        noteChanges(tx, [{ key: asKey('told/perhaps'), version }]);
+        if (isFailing) throw new Error('its answer was lost');
+      });
+    await expect(write(1, true)).rejects.toThrow('its answer was lost');
+    await write(2, false);
+    expect(told).toEqual([
+      [1, false],
+      [2, true],
+    ]);
   });
 });

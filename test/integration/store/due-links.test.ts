@@ -71,8 +71,9 @@ async function begin(due: { tenant: TenantId; linkId: LinkId }): Promise<PassRef
   return begun.pass.ref;
 }
 
-const finish = async (due: DueLink, end: Partial<PassEnd> = {}): Promise<void> =>
-  under.store.sync.finishPass(await begin(due), { ...SETTLED, ...end });
+async function finish(due: DueLink, end: Partial<PassEnd> = {}): Promise<void> {
+  await under.store.sync.finishPass(await begin(due), { ...SETTLED, ...end });
+}
 
 describe('whose turn it is', () => {
   it('a tenant with 1,000 due links does not keep another one from its place in the very next pulse', async () => {
@@ -190,6 +191,7 @@ describe('whether there is work', () => {
   it.each([
     ['failed the last time', `UPDATE sync_links SET state = 'failed'`],
     ['has written since it last looked', `UPDATE sync_links SET cursor_doubted = true`],
+    ['is to look at its remote whole', `UPDATE sync_links SET look_whole = true`],
     ['is due for a whole pass', `UPDATE sync_links SET whole_due_at = now()`],
     [
       'has an item to decide',

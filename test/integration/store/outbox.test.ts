@@ -128,7 +128,7 @@ describe('the links that must look', () => {
       [writer.id],
     );
     const { links: refs } = await under.store.outbox.claim(10);
-    expect(refs).toEqual([{ tenant: TENANT, linkId: other.id }]);
+    expect(refs).toEqual([{ tenant: TENANT, linkId: other.id, name: other.name }]);
   });
 
   it('include a link that was asked for by name, whatever its trigger', async () => {
@@ -137,7 +137,7 @@ describe('the links that must look', () => {
     await under.store.runs.request(CALLER, link.id, 'now');
     await under.store.runs.request(CALLER, link.id, 'again');
     const { links: refs } = await under.store.outbox.claim(10);
-    expect(refs).toEqual([{ tenant: TENANT, linkId: link.id }]);
+    expect(refs).toEqual([{ tenant: TENANT, linkId: link.id, name: link.name }]);
   });
 });
 
@@ -147,7 +147,7 @@ describe('the relay', () => {
     for (let nth = 0; nth < 20; nth += 1) await put(under, CALLER, `p/${nth}`, nth);
     const { deps, woken } = fakeRelay();
     expect(await relayOnce(deps)).toBe(21);
-    expect(woken).toEqual([{ tenant: TENANT, linkId: link.id }]);
+    expect(woken).toMatchObject([{ tenant: TENANT, linkId: link.id }]);
     expect(await rows()).toEqual([]);
     expect(await relayOnce(deps)).toBe(0);
   });
@@ -181,7 +181,7 @@ describe('the relay', () => {
     try {
       await put(under, CALLER, 'p/a', 1);
       relay.nudge();
-      await expect.poll(() => woken).toEqual([{ tenant: TENANT, linkId: link.id }]);
+      await expect.poll(() => woken).toMatchObject([{ tenant: TENANT, linkId: link.id }]);
       await expect.poll(rows).toEqual([]);
     } finally {
       await relay.stop();

@@ -129,7 +129,7 @@ describe('the expiry sweep', () => {
     await under.admin('DELETE FROM outbox');
     await under.store.sweeps.expireContexts(100);
     const { links: refs } = await under.store.outbox.claim(10);
-    expect(refs).toEqual([{ tenant: TENANT, linkId: link.id }]);
+    expect(refs).toEqual([{ tenant: TENANT, linkId: link.id, name: link.name }]);
   });
 });
 

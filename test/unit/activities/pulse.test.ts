@@ -5,8 +5,8 @@ import { createConnectorPool, type ConnectorPool } from '../../../connectors/con
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createFakeType } from '../../../connectors/fake/fake-type.ts';
 import type { LinkId, TenantId } from '../../../domain/ids.ts';
-import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import type { DueLink, LinkRef, LinkRest, Sweeps } from '../../../store/contract.ts';
+import { sampleLink } from '../../support/sample-link.ts';
 
 const TENANT = 'default' as TenantId;
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
@@ -48,25 +48,7 @@ function under(remotes: Record<string, FakeRemote>, more: Partial<PulseDeps> = {
       hasWork,
       fence: '1',
       hubSeen: null,
-      link: {
-        id: linkId,
-        name,
-        connector: 'fake',
-        config: { remote: name },
-        scope: { prefix: '' },
-        direction: 'both',
-        strategy: 'three-way',
-        strategies: [],
-        intervalMs: 5_000,
-        trigger: 'auto',
-        guards: DEFAULT_GUARDS,
-        conflictFallback: null,
-        state: 'active',
-        guard: null,
-        epoch: 1,
-        createdAt: '',
-        updatedAt: '',
-      },
+      link: sampleLink({ id: linkId, name, config: { remote: name }, scope: { prefix: '' } }),
     });
   }
   return { told, isDue, pulse: () => runPulse(deps), close: () => pool.close() };

@@ -287,6 +287,7 @@ describe('pages of other origins', () => {
         'Idempotency-Key',
         'If-Match',
         'If-None-Match',
+        'Cache-Control',
       ]),
     );
     expect(answer.headers.get('access-control-allow-credentials')).toBeNull();

@@ -10,21 +10,26 @@ beforeAll(async () => {
   // With keys on, any name of the server is fine.
   const lookup = async () => ({ tenant: 'default' as TenantId, name: 'key', scopes: [] });
   const auth = { mode: 'keys' as const, lookup };
-  server = await startTestApi(testApiDeps(createStoreDouble(), { auth }));
+  server = await startTestApi(testApiDeps(createStoreDouble(), { auth, trustProxy: 1 }));
 });
 afterAll(() => server.stop(1000));
 
 /** The addresses that the examples of the page call. */
-function basesFor(host?: string): Promise<ReadonlySet<string>> {
+async function basesFor(host?: string, proto?: string): Promise<ReadonlySet<string>> {
+  const page = await pageFor({
+    ...(host !== undefined && { host }),
+    ...(proto !== undefined && { 'x-forwarded-proto': proto }),
+  });
+  const urls = [...page.matchAll(/<code>curl .*?&#39;(.*?:\/\/[^/]*)\//g)];
+  return new Set(urls.map(([, base]) => base!));
+}
+
+function pageFor(headers: Record<string, string>): Promise<string> {
   return new Promise((resolve, reject) => {
-    const headers = host === undefined ? {} : { host };
     const asked = request(`${server.url}/api/context/docs`, { headers }, (answer) => {
       let page = '';
       answer.on('data', (text: Buffer) => (page += text.toString('utf8')));
-      answer.on('end', () => {
-        const urls = [...page.matchAll(/<code>curl [^<]*?(https?:\/\/[^/]*)\//g)];
-        resolve(new Set(urls.map(([, base]) => base!)));
-      });
+      answer.on('end', () => resolve(page));
     });
     asked.on('error', reject).end();
   });
@@ -43,5 +48,11 @@ describe('the examples of the docs page', () => {
   it('name nothing that could leave its quotes', async () => {
     for (const odd of ["a'$(id)", 'a"b', 'a/b', 'a:b'])
       expect([...(await basesFor(odd))]).toEqual(['http://127.0.0.1:3100']);
+  });
+
+  it('call the protocol a trusted proxy names, if it is one of the web', async () => {
+    expect([...(await basesFor('a.example', 'https'))]).toEqual(['https://a.example']);
+    for (const odd of ['<script>x</script>', "http'", 'ftp', 'javascript'])
+      expect([...(await basesFor('a.example', odd))]).toEqual(['http://127.0.0.1:3100']);
   });
 });

@@ -78,6 +78,23 @@ describe('the docs page', () => {
     for (const match of page.matchAll(/href="#([^"]+)"/g)) expect(anchors).toContain(match[1]);
   });
 
+  it('sends in each example a body of the type the call takes, if it takes one', () => {
+    for (const call of CALLS) {
+      const section = page.slice(page.indexOf(`id="${call.id}"`)).split('</section>', 1)[0];
+      const sent = /Content-Type: ([\w/+-]+)&#39;/.exec(section ?? '')?.[1];
+      const body = call.example?.body === undefined ? undefined : 'application/json';
+      expect([call.id, sent]).toEqual([call.id, call.streams?.body ?? body]);
+    }
+    expect(page).toContain(
+      'mode=newer&#39; \\\n  -H &#39;Content-Type: application/x-ndjson&#39; \\\n  --data-binary @contexts.ndjson',
+    );
+  });
+
+  it('names what is no call, too: the WebSocket and the metrics', () => {
+    for (const path of ['/context-ws', '/metrics']) expect(page).toContain(`<code>${path}</code>`);
+    expect(page).toContain('href="#besides"');
+  });
+
   it('runs no script and loads nothing', () => {
     expect(/<script|<img|<link|src=| style="| on\w+="/.test(page)).toBe(false);
   });

@@ -294,6 +294,15 @@ describe('preconditions', () => {
     const other = await put('"7"', 3);
     expect([other.status, other.body['currentVersion']]).toEqual([409, 1]);
     expect((await put('"7"', 1)).status).toBe(200);
+    const create = (ifVersion: number): Promise<TestAnswer> =>
+      call('POST /api/context/store', {
+        body: { key: 'not-yet', data: 1, options: { ifVersion } },
+        headers: { 'if-none-match': '*' },
+      });
+    const absent = await create(3);
+    expect([absent.status, absent.body['currentVersion']]).toEqual([409, 0]);
+    expect((await create(0)).status).toBe(201);
+    expect((await create(1)).status).toBe(412);
   });
 
   it('tags are compared as text: "05" is not 5, and "0" is nothing', async () => {

@@ -158,6 +158,8 @@ describe('a load under way', () => {
     expect(gate.calls()).toBe(1);
     expect(new Set(answers.map((answer) => answer?.version))).toEqual(new Set([1]));
     expect(counts.seen['coalesced']).toBe(99);
+    // Each of them found nothing in the cache.
+    expect(counts.seen['miss']).toBe(100);
   });
 
   it('is one for a hundred callers also when it fails, and the next begins anew', async () => {

@@ -113,6 +113,27 @@ describe('exit codes and messages', () => {
   });
 
   it.each([
+    [['status', '--url', 'foo'], 'foo'],
+    [['--url', 'localhost:3100', 'context', 'list'], 'localhost:3100'],
+    [['doctor', '--url', 'ftp://h'], 'ftp://h'],
+    [['--url', 'foo', 'backup'], 'foo'],
+    [['--url', 'foo', 'start'], 'foo'],
+  ])('2 for a --url that is none, also where nobody needs it: %j', async (args, url) => {
+    const { code, stderr, startedWith } = await cli(args);
+    expect([code, startedWith]).toEqual([2, null]);
+    expect(stderr).toMatch(new RegExp(`^error: ${url} is not a URL; name one like http://`));
+  });
+
+  it('2 for a URL of the environment that is none, in JSON too', async () => {
+    const { code, stderr } = await cli(['status', '--json'], { url: 'foo' });
+    expect(code).toBe(2);
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'USAGE', detail: expect.stringContaining('foo is not a URL') as string },
+    });
+    expect((await cli(['config', 'check'], { url: 'foo' })).startedWith).not.toBeNull();
+  });
+
+  it.each([
     [['nope']],
     [['link']],
     [['link', 'show']],
@@ -191,6 +212,18 @@ describe('context', () => {
     expect(rounded.stderr).toContain('error NUMBER_PRECISION');
   });
 
+  it.each(['0', '1.5', 'soon', '1h30m', '10ms', '-1'])('put refuses --ttl %s', async (ttl) => {
+    const { code, stderr } = await cli(['context', 'put', 't', '1', '--ttl', ttl]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('or a time like "90s", "6h"')]);
+  });
+
+  it('says in its help how a time is written', async () => {
+    const help = async (...args: string[]) => (await cli([...args, '--help'])).stdout;
+    expect(await help('context', 'put')).toMatch(/--ttl <time\|never>.*like 90s, 6h, 30d/);
+    expect(await help('sync', 'run')).toMatch(/--timeout <time>.*like/);
+    expect((await cli(['sync', 'wait', 'files', 'k', '1', '--timeout', '5x'])).code).toBe(2);
+  });
+
   it('get --json prints the whole context, delete deletes it', async () => {
     await cli(['context', 'put', 'b', '1']);
     const whole = JSON.parse((await cli(['context', 'get', 'b', '--json'])).stdout) as object;
@@ -210,6 +243,18 @@ describe('output', () => {
     expect((await cli(['link', 'list'], { isTerminal: true })).stdout).toContain(
       '\u001b[32mactive',
     );
+  });
+
+  it('lists links a page at a time when asked to, and says how to go on', async () => {
+    await cli(['link', 'add', 'files', '--name', 'later', '--root', '/allowed/a']);
+    const first = (await cli(['link', 'list', '--limit', '1'])).stdout.split('\n');
+    expect(first[1]).toMatch(/^files\t/);
+    const cursor = /^There are more: --cursor (.+)$/.exec(first[2]!)![1]!;
+    const second = (await cli(['link', 'list', '--cursor', cursor])).stdout.split('\n');
+    expect(second[1]).toMatch(/^later\t/);
+    expect(second[2]).toBe('');
+    expect((await cli(['link', 'list', '--limit', '0'])).code).toBe(2);
+    expect((await cli(['link', 'remove', 'later'])).code).toBe(0);
   });
 
   it('says with a link what its remote lets us guarantee', async () => {
@@ -290,6 +335,33 @@ describe('the environment', () => {
     [{ SYNCLINE_URL: 'http://127.0.0.1:5000', CONTEXT_API_PORT: '4100' }, 'http://127.0.0.1:5000'],
   ])('given %j, looks at %s', (env, url) => {
     expect(readEnvironment({ SYNCLINE_HOME: join(folder, 'none'), ...env }).url).toBe(url);
+  });
+});
+
+describe('a parked link that is paused', () => {
+  it('still says what parked it and how to go on', async () => {
+    const { get, status } = store.links;
+    const guard = { code: 'EMPTY_SIDE', reason: 'The remote is empty.', planId: 'p1' } as const;
+    const paused = { state: 'paused', guard } as const;
+    store.links.get = async (caller, id) => ({ ...(await get(caller, id)), ...paused });
+    store.links.status = async (caller, id) => ({ ...(await status(caller, id)), ...paused });
+    const shown = await cli(['link', 'show', 'files']);
+    const all = await cli(['status']);
+    Object.assign(store.links, { get, status });
+    expect(shown.stdout).toContain('parked by EMPTY_SIDE, and paused: The remote is empty.');
+    expect(shown.stdout).toContain('syncline sync approve p1 --wait');
+    expect(shown.stdout).toContain('undo what caused it, resume the link, and start a run');
+    expect(all.stdout).toContain('files is parked, and paused: The remote is empty.');
+  });
+});
+
+describe('an approved run', () => {
+  it('is shown with when it was approved, and with the time it worked', async () => {
+    const approvedAt = '2026-11-02T08:00:00.000Z';
+    store.runRows.set('ap1', runRow('ap1', { approvedAt, tookMs: 84 }));
+    const { stdout } = await cli(['sync', 'show', 'ap1']);
+    expect(stdout).toMatch(/^settled in 84 ms/);
+    expect(stdout).toContain(`, approved ${approvedAt};`);
   });
 });
 

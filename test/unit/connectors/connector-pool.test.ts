@@ -6,33 +6,15 @@ import { createConnectorPool } from '../../../connectors/connector-pool.ts';
 import { createFakeRemote, type FakeRemote } from '../../../connectors/fake/fake-remote.ts';
 import { createRateLimiter } from '../../../connectors/rate-limit.ts';
 import type { LinkId, TenantId } from '../../../domain/ids.ts';
-import { DEFAULT_GUARDS, type Link } from '../../../domain/link.ts';
+import type { Link } from '../../../domain/link.ts';
+import { sampleLink } from '../../support/sample-link.ts';
 
 const TENANT = 'default' as TenantId;
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 const ALL = { since: null, page: null };
 
-function link(config: Link['config'] = {}): Link {
-  return {
-    id: randomUUID() as LinkId,
-    name: 'l',
-    connector: 'counted',
-    config,
-    scope: { prefix: '' },
-    direction: 'both',
-    strategy: 'three-way',
-    strategies: [],
-    intervalMs: 5_000,
-    trigger: 'auto',
-    guards: DEFAULT_GUARDS,
-    conflictFallback: null,
-    state: 'active',
-    guard: null,
-    epoch: 1,
-    createdAt: '',
-    updatedAt: '',
-  };
-}
+const link = (config: Link['config'] = {}): Link =>
+  sampleLink({ id: randomUUID() as LinkId, connector: 'counted', config, scope: { prefix: '' } });
 
 /** A pool over a fake remote that counts what is open. */
 function under(options: { maxOpen?: number; idleMs?: number } = {}) {

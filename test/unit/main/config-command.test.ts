@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lockHome } from '../../../dev/lock.ts';
 import { runConfigCommand } from '../../../main/config-command.ts';
 import { SETTINGS } from '../../../main/settings.ts';
 
@@ -92,5 +93,19 @@ describe('syncline config show', () => {
     const { written } = run('show', 'api: { port: 4000 }');
     expect(written).toMatch(/^api\.port +4000 +file$/m);
     expect(written).toMatch(/^production\.caching\.aggressive +false +default$/m);
+  });
+
+  it('says whose values they are, and hints at a server that runs here', async () => {
+    const env = { SYNCLINE_HOME: join(folder, 'home') };
+    const before = run('show', '', env);
+    expect(before.written).toMatch(/^# What a server started from this shell and folder would use/);
+    expect(before.complained).toBe('');
+    const lock = await lockHome(env.SYNCLINE_HOME);
+    try {
+      const { complained } = run('show', '', env, '--json');
+      expect(complained).toContain(`Syncline runs here (process ${process.pid})`);
+    } finally {
+      lock.release();
+    }
   });
 });

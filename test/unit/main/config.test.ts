@@ -63,6 +63,29 @@ describe('configuration', () => {
     expect(faults['api.prot']).toContain('did you mean api.port?');
   });
 
+  it('says what a value must be, in words', () => {
+    const text = 'connectors:\n  file_roots: [1]\nlog:\n  level: loud\n  debug: perhaps\n';
+    const env = {
+      CONTEXT_API_PORT: 'abc',
+      POSTGRES_PORT: '70000',
+      CONTEXT_ROOT_KEY: 'hidden',
+      TEMPORAL_UI_URL: 'nowhere',
+      CONTEXT_TRUST_PROXY: 'everybody',
+    };
+    expect(faultsOf(env, text)).toEqual({
+      'CONTEXT_API_PORT (api.port)': 'must be a number (it is "abc")',
+      'POSTGRES_PORT (database.postgresql.port)': 'must be at most 65535 (it is "70000")',
+      'CONTEXT_ROOT_KEY (auth.root_key)': 'must have at least 16 character(s)',
+      'TEMPORAL_UI_URL (temporal.ui_url)': 'must be an address (URL) (it is "nowhere")',
+      'CONTEXT_TRUST_PROXY (api.trust_proxy)':
+        'must be a number up to 10, or addresses like 10.0.0.5, 10.0.0.0/8, loopback (it is "everybody")',
+      'connectors.file_roots': '/0 must be a string (it is [1])',
+      'log.level':
+        'must be one of `trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent` (it is "loud")',
+      'log.debug': 'must be true or false (it is "perhaps")',
+    });
+  });
+
   it('refuses to listen beyond loopback without keys', () => {
     expect(faultsOf({ CONTEXT_API_HOST: '0.0.0.0' })['api.host']).toContain('CONTEXT_AUTH=keys');
     expect(faultsOf({ CONTEXT_API_HOST: '0.0.0.0', CONTEXT_AUTH: 'keys' })).toEqual({});

@@ -1,51 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import type { LinkId } from '../../../domain/ids.ts';
-import { DEFAULT_GUARDS, type Link } from '../../../domain/link.ts';
+import type { Link } from '../../../domain/link.ts';
 import { isSuspect, judgeLink, type WorkflowView } from '../../../main/doctor/judge-link.ts';
 import { skewProblem } from '../../../main/doctor/check-servers.ts';
 import { judgeOutbox } from '../../../main/doctor/check-queues.ts';
 import type { LinkCondition } from '../../../store/contract.ts';
+import { quietCondition, sampleLink } from '../../support/sample-link.ts';
 
 const PULSE_MS = 5_000;
 const HOUR = 3_600_000;
 const NONE: WorkflowView = { status: 'none' };
 const RUNNING: WorkflowView = { status: 'running', events: 40, bytes: 9_000, taskAttempts: 1 };
 
-const LINK: Link = {
-  id: 'l1' as LinkId,
-  name: 'project',
-  connector: 'fake',
-  config: {},
-  scope: { prefix: 'p/' },
-  direction: 'both',
-  strategy: 'three-way',
-  strategies: [],
-  intervalMs: 5_000,
-  trigger: 'auto',
-  guards: DEFAULT_GUARDS,
-  conflictFallback: null,
-  state: 'active',
-  guard: null,
-  epoch: 1,
-  createdAt: '2026-11-01T00:00:00.000Z',
-  updatedAt: '2026-11-01T00:00:00.000Z',
-};
-
-const QUIET: LinkCondition = {
-  link: LINK,
-  guard: null,
-  overdueMs: -3_000,
-  isLive: false,
-  isResting: false,
-  passAgeMs: HOUR,
-  dirtyMs: null,
-  requestedMs: null,
-  openRuns: 0,
-  openIntents: 0,
-  overdueConflicts: 0,
-  quarantined: 0,
-  lastError: null,
-};
+const LINK = sampleLink();
+const QUIET = quietCondition(LINK);
 
 function judged(
   change: Partial<Omit<LinkCondition, 'link'>> & { link?: Partial<Link> },
@@ -89,6 +56,12 @@ describe('a link without a workflow', () => {
   it('has stale intents once the back-off of a failed link is over twice', () => {
     expect(judged({ openIntents: 3, passAgeMs: 599_000 })).toEqual([]);
     expect(judged({ openIntents: 3, passAgeMs: 601_000 })).toEqual(['INTENTS_OPEN wake']);
+  });
+
+  it('that would not look when woken needs a run to finish its intents', () => {
+    const stale = { openIntents: 1, passAgeMs: HOUR };
+    for (const link of [{ trigger: 'manual' }, { state: 'parked' }] as const)
+      expect(judged({ ...stale, link })).toContain('INTENTS_OPEN needs you');
   });
 
   it('that was paused in the middle of writes waits for a person', () => {

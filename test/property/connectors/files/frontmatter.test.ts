@@ -109,6 +109,14 @@ describe('a document with frontmatter', () => {
     }
   });
 
+  it.each([
+    ['a\nb\n', '---\nname: x\n---\na\nb\n'],
+    ['a\r\nb\r\n', '---\r\nname: x\r\n---\r\na\r\nb\r\n'],
+    ['a\rb\r', '---\nname: x\n---\na\rb\r'],
+  ])('begins %j with frontmatter in its own line ending, where YAML knows it', (text, expected) => {
+    expect(renderFrontmatter({ frontmatter: { name: 'x' }, text }, text)).toBe(expected);
+  });
+
   it('keeps every byte of frontmatter that did not change', () => {
     fc.assert(
       fc.property(fc.constantFrom('\n', '\r\n'), fc.string(), (eol, comment) => {

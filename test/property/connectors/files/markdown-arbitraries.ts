@@ -114,7 +114,7 @@ export const plainLine = fc.oneof(
     .map((parts) => parts.join('')),
 );
 
-export const eol = fc.constantFrom('\n', '\n', '\r\n');
+export const eol = fc.constantFrom('\n', '\n', '\r\n', '\r');
 
 /** A document of such lines, with one kind of line ending, with or without a last one. */
 export const markdown = fc

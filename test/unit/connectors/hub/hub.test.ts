@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hubConfigSchema } from '../../../../connectors/hub/hub-config.ts';
 import { createHub, hub } from '../../../../connectors/hub/hub.ts';
-import { sideBySide } from '../../../../connectors/side-by-side.ts';
 import { checkRemoteHost } from '../../../../connectors/remote-host.ts';
 import { asRemoteId } from '../../../../domain/item.ts';
 
@@ -467,21 +466,5 @@ describe('a conversation with another hub', () => {
     const connector = await open();
     await connector.close();
     await expect(connector.probe()).rejects.toMatchObject({ code: 'CONNECTOR_UNREACHABLE' });
-  });
-});
-
-describe('work side by side', () => {
-  it('answers in order, begins nothing after a failure, and leaves nothing under way', async () => {
-    const squares = await sideBySide([1, 2, 3, 4, 5], 2, async (one) => one * one);
-    expect(squares).toEqual([1, 4, 9, 16, 25]);
-    const begun: number[] = [];
-    const failing = sideBySide([1, 2, 3, 4, 5, 6], 2, async (one) => {
-      begun.push(one);
-      await Promise.resolve();
-      if (one === 2) throw new Error('two');
-    });
-    await expect(failing).rejects.toThrow('two');
-    expect(begun.length).toBeLessThan(6);
-    expect(await sideBySide([], 4, async () => 1)).toEqual([]);
   });
 });

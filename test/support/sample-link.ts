@@ -1,0 +1,51 @@
+/** A link as the store tells of it, for tests that need one and no store. */
+import type { LinkId } from '../../domain/ids.ts';
+import { DEFAULT_GUARDS, type Link } from '../../domain/link.ts';
+import type { LinkCondition } from '../../store/contract.ts';
+
+/** An active link of the fake connector, looked at every five seconds. */
+export function sampleLink(more: Partial<Link> = {}): Link {
+  return {
+    id: 'l1' as LinkId,
+    name: 'project',
+    connector: 'fake',
+    config: {},
+    scope: { prefix: 'p/' },
+    direction: 'both',
+    strategy: 'three-way',
+    strategies: [],
+    intervalMs: 5_000,
+    trigger: 'auto',
+    guards: DEFAULT_GUARDS,
+    conflictFallback: null,
+    state: 'active',
+    guard: null,
+    epoch: 1,
+    createdAt: '2026-11-01T00:00:00.000Z',
+    updatedAt: '2026-11-01T00:00:00.000Z',
+    ...more,
+  };
+}
+
+/** How a link stands of which there is nothing to say. */
+export function quietCondition(
+  link: Link = sampleLink(),
+  more: Partial<LinkCondition> = {},
+): LinkCondition {
+  return {
+    link,
+    guard: null,
+    overdueMs: -3_000,
+    isLive: false,
+    isResting: false,
+    passAgeMs: 3_600_000,
+    dirtyMs: null,
+    requestedMs: null,
+    openRuns: 0,
+    openIntents: 0,
+    overdueConflicts: 0,
+    quarantined: 0,
+    lastError: null,
+    ...more,
+  };
+}
