@@ -3,7 +3,8 @@
  * the real memory server and real files, ended by SIGKILL after each commit of a run, before each
  * one that settles what a remote was told, and around each call that changes the memory server.
  * Then twice: a second kill at a step of the run that takes up the first.
- * `SYNCLINE_KILLS=all` does every pair; without it, every fifth first step has one second step.
+ * `SYNCLINE_KILLS=all` does every pair, `SYNCLINE_KILLS=2/4` the second of four shares of them (eight
+ * minutes each on two cores); without it, every fifth first step has one second step.
  */
 import { expect, it } from 'vitest';
 import {
@@ -15,7 +16,7 @@ import {
 } from './kill-lane.ts';
 
 const CONNECTORS: readonly Connector[] = ['mcp-memory', 'factory-files'];
-const DOES_ALL = process.env['SYNCLINE_KILLS'] === 'all';
+const SHARE = shareOf(process.env['SYNCLINE_KILLS']);
 const LANES = 3;
 
 function stepsOf({ commits, calls }: KilledRun): KillStep[] {
@@ -30,9 +31,21 @@ function stepsOf({ commits, calls }: KilledRun): KillStep[] {
   return [...after, ...before, ...around.flat()];
 }
 
+/** Null: a few. @throws Error for what is no share */
+function shareOf(text = ''): { readonly nth: number; readonly of: number } | null {
+  if (text === '') return null;
+  const [nth, of] = (text === 'all' ? '1/1' : text).split('/').map(Number);
+  if (!nth || !of || !Number.isInteger(nth) || !Number.isInteger(of) || nth > of)
+    throw new Error(`SYNCLINE_KILLS is all, or a share like 2/4: ${text}`);
+  return { nth, of };
+}
+
 /** A kill that falls into the run that takes up another kill. */
 function pairsOf(steps: readonly KillStep[]): (readonly KillStep[])[] {
-  if (DOES_ALL) return steps.flatMap((first) => steps.map((second) => [first, second]));
+  if (SHARE) {
+    const all = steps.flatMap((first) => steps.map((second) => [first, second]));
+    return all.filter((_, at) => at % SHARE.of === SHARE.nth - 1);
+  }
   return steps
     .filter((_, at) => at % 5 === 0)
     .map((first, at) => [first, steps[(at * 7 + 3) % steps.length]!]);
