@@ -287,11 +287,12 @@ function sayWhereThingsAre(where: {
 }): void {
   const { terminal, config, url, demo } = where;
   terminal.heading('Running');
+  const queuesHint = config.auth.mode === 'keys' ? QUEUES_HINT : '';
   const lines = [
     ['API', `${url}/api/context/health`],
     ['Docs', `${url}/api/context/docs`],
     ['Temporal UI', config.temporal.uiUrl ?? `(yours, at ${config.temporal.address})`],
-    ['Queues', `${url}${QUEUES_PATH}${config.auth.mode === 'keys' ? QUEUES_HINT : ''}`],
+    ...(config.features.queueBoard ? [['Queues', `${url}${QUEUES_PATH}${queuesHint}`]] : []),
     ['Log', join(config.home, 'syncline.log')],
   ];
   for (const [name, value] of lines) terminal.note(`${name!.padEnd(12)} ${value}`);
