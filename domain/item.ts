@@ -4,6 +4,7 @@
  * of any other kind is plain JSON; only another hub can hold it.
  */
 import { z } from 'zod';
+import { fieldErrorsOf } from './field-errors.ts';
 import type { ContextKey, RemoteId } from './ids.ts';
 import { isJson, isJsonObject, type Json, type JsonObject } from './json.ts';
 import { pathKey, slugOfName } from './slug.ts';
@@ -80,8 +81,8 @@ export function itemSchema(kind: ItemKind): z.ZodType<Memory | DocumentItem> | n
 
 /** The error text of a value that does not have the shape its kind asks for; null when it has. */
 export function shapeFault(kind: ItemKind, value: unknown): string | null {
-  const [issue] = itemSchema(kind)?.safeParse(value).error?.issues ?? [];
-  return issue ? `/${issue.path.join('/')}: ${issue.message}` : null;
+  const [fault] = fieldErrorsOf(itemSchema(kind)?.safeParse(value).error?.issues ?? [], value);
+  return fault ? `${fault.pointer || 'it'} ${fault.detail}` : null;
 }
 
 /**
