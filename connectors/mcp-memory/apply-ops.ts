@@ -75,6 +75,8 @@ async function writeUntilItStays(
   let graph = first;
   let open = intents;
   for (let attempt = 0; open.length > 0 && attempt < MAX_ATTEMPTS; attempt += 1) {
+    // Somebody took everything away: to begin a new graph with ours would hide that from the guards.
+    if (isEmptied(first, graph)) break;
     if (attempt > 0) await deps.wait(deps.random() * JITTER_MS * attempt);
     const { foreign, slowestMs } = await writeOnce(deps, open, { graph, swept, claimed });
     const stamp = await deps.server.stamp();
@@ -93,9 +95,15 @@ async function writeUntilItStays(
     open = intents.filter((i) => isApplied(outcomes.get(i.op.opId)) && judge(i, look) === null);
     for (const intent of open) outcomes.delete(intent.op.opId);
   }
-  for (const intent of open) outcomes.set(intent.op.opId, givenUp(intent, graph));
+  const why = isEmptied(first, graph)
+    ? 'Everything was removed from the graph right after this write.'
+    : `Another writer undid this write ${MAX_ATTEMPTS} times.`;
+  for (const intent of open) outcomes.set(intent.op.opId, givenUp(intent, graph, why));
   return outcomes;
 }
+
+const isEmptied = (before: MemoryGraph, now: MemoryGraph): boolean =>
+  before.entries.size > 0 && now.entries.size === 0;
 
 interface Look extends WritePlan {
   /** Names the server would not create because somebody else had just done so. */
@@ -183,8 +191,8 @@ function holds(intent: Exclude<WriteIntent, { action: 'delete' }>, look: Look): 
   return requiredRelations(intent, swept).every((r) => relations.has(relationKey(r)));
 }
 
-/** After the last attempt: nothing of ours there is a failure, a part of it is a moved entity. */
-function givenUp(intent: WriteIntent, graph: MemoryGraph): ApplyOutcome {
+/** When it is not tried again: nothing of ours there is a failure, a part of it is a moved entity. */
+function givenUp(intent: WriteIntent, graph: MemoryGraph, why: string): ApplyOutcome {
   const isAsBefore = versionIn(graph, intent.name) === intent.op.expectedVersion;
   const name = finalName(intent) ?? intent.name;
   const isPartThere = name !== intent.name && graph.entries.has(name);
@@ -193,7 +201,7 @@ function givenUp(intent: WriteIntent, graph: MemoryGraph): ApplyOutcome {
     status: 'failed',
     opId: intent.op.opId,
     code: 'REMOTE_WRITE_RACED',
-    detail: `Another writer undid this write ${MAX_ATTEMPTS} times.`,
+    detail: why,
     isRetryable: true,
   };
 }

@@ -245,6 +245,8 @@ describe('a side that is suddenly empty', () => {
 
   it('parks the run when the memory file is deleted, and executes exactly the plan once approved', async () => {
     const { sides, links } = await pair();
+    // A run under way looks once more at what it wrote; this is about a side at rest.
+    for (const link of [links.factory, links.memory]) await requestRun(link);
     const markdown = readFileSync(sides.memories, 'utf8');
     rmSync(sides.memoryFile);
     const planId = await parked(links.memory, /0 of 5 items/);

@@ -2,7 +2,7 @@
  * Foreign writes at the worst moments: between our look, each of our calls, and our second look.
  * Both sides are real memory server processes on one file; only the moment is arranged.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../domain/clock.ts';
 import type { RemoteOp } from '../../connectors/connector.ts';
@@ -149,6 +149,18 @@ describe('a stale rewrite of the file', () => {
       { status: 'failed', code: 'REMOTE_WRITE_RACED', isRetryable: true },
     ]);
     expect(await readFile(workspace.file, 'utf8')).toBe(text);
+  });
+
+  it('that takes everything away just after we wrote is not answered with a new graph of ours', async () => {
+    await given(memory('A', ['x']));
+    const outcomes = await apply([create(memory('B', ['y']))], {
+      inPause: true,
+      act: () => rm(workspace.file),
+    });
+    expect(outcomes).toMatchObject([
+      { status: 'failed', code: 'REMOTE_WRITE_RACED', isRetryable: true },
+    ]);
+    await expect(readFile(workspace.file)).rejects.toThrow('ENOENT');
   });
 
   it('that keeps a part of our write is answered as moved', async () => {
