@@ -6,6 +6,7 @@
 import type { ConnectorPool } from '../connectors/contract.ts';
 import { messageOf } from '../domain/errors.ts';
 import type { Link } from '../domain/link.ts';
+import { sideBySide } from '../domain/side-by-side.ts';
 import type { LinkRef, Sweeps } from '../store/contract.ts';
 
 const REFRESH_MS = 5_000;
@@ -85,12 +86,9 @@ export function startRemoteWatcher(deps: WatchDeps): RemoteWatcher {
   }
 
   async function watchAll(wanted: readonly (readonly [string, LinkRef])[]): Promise<void> {
-    const queue = [...wanted];
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next && !state.isStopped; next = queue.shift())
-        await watch(...next);
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await sideBySide(wanted, AT_ONCE, async (next) => {
+      if (!state.isStopped) await watch(...next);
+    });
   }
 
   async function watch(name: string, ref: LinkRef): Promise<void> {

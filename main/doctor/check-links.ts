@@ -2,10 +2,10 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { TenantId } from '../../domain/ids.ts';
 import type { Link } from '../../domain/link.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 import type { LinkCondition } from '../../store/contract.ts';
 import { syncWorkflowId } from '../../workflows/contract.ts';
 import type { Services } from '../services.ts';
-import { eachLimited } from './in-time.ts';
 import { isSuspect, judgeLink, type LinkFault, type WorkflowView } from './judge-link.ts';
 import { problem, type Problem, type Repair } from './problem.ts';
 
@@ -24,7 +24,7 @@ export async function checkLinks(
   { conditions, isTemporalUp }: { conditions: readonly LinkCondition[]; isTemporalUp: boolean },
 ): Promise<readonly Problem[]> {
   const { pulseMs } = deps.config.sync;
-  const found = await eachLimited(conditions, DESCRIBED_AT_ONCE, async (condition) => {
+  const found = await sideBySide(conditions, DESCRIBED_AT_ONCE, async (condition) => {
     const isAsked = isTemporalUp && isSuspect(condition, pulseMs);
     const workflow = isAsked ? await describe(deps, tenant, condition.link) : null;
     return judgeLink(condition, workflow, pulseMs).map((fault) =>

@@ -2,9 +2,10 @@
 import { ERROR_CODES, toAppError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { Link } from '../../domain/link.ts';
+import { sideBySide } from '../../domain/side-by-side.ts';
 import type { LinkCondition } from '../../store/contract.ts';
 import type { Services } from '../services.ts';
-import { eachLimited, inTime } from './in-time.ts';
+import { inTime } from './in-time.ts';
 import { problem, type Problem } from './problem.ts';
 
 export interface ProbeLimits {
@@ -32,7 +33,7 @@ export async function checkRemotes(
   const failedFirst = running.toSorted((a, b) => rank(a) - rank(b));
   const began = performance.now();
   const notReached: Link[] = [];
-  const found = await eachLimited(failedFirst, limits.atOnce, async (condition) => {
+  const found = await sideBySide(failedFirst, limits.atOnce, async (condition) => {
     if (performance.now() - began < limits.beginWithinMs)
       return probe(services, { tenant, condition, timeoutMs: limits.timeoutMs });
     notReached.push(condition.link);

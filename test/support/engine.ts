@@ -17,12 +17,13 @@ import { systemClock, type Clock } from '../../domain/clock.ts';
 import type { Caller } from '../../domain/context.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { DEFAULT_GUARDS, NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
+import { NO_COUNTS, type Link, type RunCounters } from '../../domain/link.ts';
 import type { NewLink, SyncStore } from '../../store/contract.ts';
 import { createStore, type EncryptionDeps, type FullStore } from '../../store/create-store.ts';
 import { createDatabase, type Database } from '../../store/database.ts';
 import { feedShown } from './feed-shown.ts';
 import { migratedDatabase } from './migrated-database.ts';
+import { newLink } from './sample-link.ts';
 
 export const TENANT = 'default' as TenantId;
 export const CALLER: Caller = { tenant: TENANT, actor: 'test' };
@@ -153,19 +154,7 @@ export async function createTestEngine(options: {
       }
     },
     addLink: (connector, config, more) =>
-      store.links.create(CALLER, {
-        name: `link-${randomUUID().slice(0, 8)}`,
-        connector,
-        config,
-        scope: { prefix: 'p/' },
-        direction: 'both',
-        strategy: 'three-way',
-        strategies: [],
-        intervalMs: 5_000,
-        trigger: 'auto',
-        guards: DEFAULT_GUARDS,
-        ...more,
-      }),
+      store.links.create(CALLER, newLink({ connector, config, ...more })),
     async close() {
       await pool.close();
       await threads.close();

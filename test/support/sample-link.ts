@@ -1,13 +1,13 @@
-/** A link as the store tells of it, for tests that need one and no store. */
+/** Links for tests: as they are asked for, and as the store tells of them. */
+import { randomUUID } from 'node:crypto';
 import type { LinkId } from '../../domain/ids.ts';
 import { DEFAULT_GUARDS, type Link } from '../../domain/link.ts';
-import type { LinkCondition } from '../../store/contract.ts';
+import type { LinkCondition, NewLink } from '../../store/contract.ts';
 
-/** An active link of the fake connector, looked at every five seconds. */
-export function sampleLink(more: Partial<Link> = {}): Link {
+/** A link of the fake connector, looked at every five seconds, as the API would ask for it. */
+export function newLink(more: Partial<NewLink> = {}): NewLink {
   return {
-    id: 'l1' as LinkId,
-    name: 'project',
+    name: `link-${randomUUID().slice(0, 8)}`,
     connector: 'fake',
     config: {},
     scope: { prefix: 'p/' },
@@ -17,6 +17,15 @@ export function sampleLink(more: Partial<Link> = {}): Link {
     intervalMs: 5_000,
     trigger: 'auto',
     guards: DEFAULT_GUARDS,
+    ...more,
+  };
+}
+
+/** Such a link as the store tells of it, active. */
+export function sampleLink(more: Partial<Link> = {}): Link {
+  return {
+    ...newLink({ name: 'project' }),
+    id: 'l1' as LinkId,
     conflictFallback: null,
     state: 'active',
     guard: null,

@@ -4,7 +4,7 @@ import { createFakeRemote, type FakeRemote } from '../../connectors/fake/fake-re
 import { createFakeType } from '../../connectors/fake/fake-type.ts';
 import type { Caller } from '../../domain/context.ts';
 import { waitUntil } from '../../dev/wait-until.ts';
-import { newLink } from '../integration/store/store-under-test.ts';
+import { newLink } from '../support/sample-link.ts';
 import { startSyncStack, type SyncStack } from '../support/sync-stack.ts';
 import { testDatabase, testTemporal, type TestDatabase } from '../support/servers.ts';
 

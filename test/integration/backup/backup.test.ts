@@ -16,10 +16,10 @@ import { SCHEMA_STEPS } from '../../../main/schema-steps.ts';
 import { restoreBackup, type RestoreResult } from '../../../store/backup/restore-backup.ts';
 import { writeBackup } from '../../../store/backup/write-backup.ts';
 import { testDatabase, type TestDatabase } from '../../support/servers.ts';
+import { newLink } from '../../support/sample-link.ts';
 import {
   asKey,
   codeOf,
-  newLink,
   openStore,
   put,
   untilShown,

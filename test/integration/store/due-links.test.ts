@@ -6,7 +6,8 @@ import type { DueLink, PassEnd, PassRef } from '../../../store/contract.ts';
 import { randomUUID } from 'node:crypto';
 import { CALLER } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
-import { newLink, openStore, put, type StoreUnderTest, untilShown } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { openStore, put, type StoreUnderTest, untilShown } from './store-under-test.ts';
 
 const ROOMY = { limit: 1_000, maxLive: 10_000 };
 const SETTLED: PassEnd = {

@@ -3,7 +3,8 @@ import { DEFAULT_GUARDS } from '../../../domain/link.ts';
 import type { NewLink } from '../../../store/contract.ts';
 import { CALLER } from '../../support/engine.ts';
 import { memory, openLinkedRemotes, type LinkedRemotes } from './linked-remotes.ts';
-import { asKey, codeOf, newLink } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { asKey, codeOf } from './store-under-test.ts';
 
 let linked: LinkedRemotes;
 beforeAll(async () => {

@@ -4,7 +4,8 @@ import type { ContextOptions } from '../../../domain/context.ts';
 import type { ConflictId, RunId } from '../../../domain/ids.ts';
 import { packCursor } from '../../../store/paging.ts';
 import { CALLER } from '../../support/engine.ts';
-import { asKey, codeOf, newLink, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { asKey, codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
 
 let under: StoreUnderTest;
 beforeAll(async () => {

@@ -4,7 +4,8 @@ import type { LinkRef, OutboxMessage } from '../../../store/contract.ts';
 import { relayOnce, startRelay } from '../../../workers/relay.ts';
 import { CALLER, TENANT } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
-import { asKey, newLink, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { asKey, openStore, put, type StoreUnderTest } from './store-under-test.ts';
 
 let under: StoreUnderTest;
 beforeAll(async () => {

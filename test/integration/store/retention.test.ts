@@ -8,10 +8,10 @@ import { encodeBody, saveBodies } from '../../../store/blobs.ts';
 import { BLOB_REFERENCES, collectBlobs } from '../../../store/collect-blobs.ts';
 import { CALLER, TENANT } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
+import { newLink } from '../../support/sample-link.ts';
 import {
   asKey,
   codeOf,
-  newLink,
   openStore,
   put,
   untilShown,

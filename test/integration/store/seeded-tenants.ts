@@ -5,7 +5,8 @@ import { hashText } from '../../../domain/hash.ts';
 import type { ConflictId, RunId } from '../../../domain/ids.ts';
 import type { Link } from '../../../domain/link.ts';
 import { createApiKeys } from '../../../store/api-keys.ts';
-import { asKey, newLink, put, type StoreUnderTest } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { asKey, put, type StoreUnderTest } from './store-under-test.ts';
 
 export interface Seeded {
   readonly caller: Caller;

@@ -5,8 +5,6 @@ import { systemClock } from '../../../domain/clock.ts';
 import type { Caller } from '../../../domain/context.ts';
 import type { ContextKey, TenantId } from '../../../domain/ids.ts';
 import type { Json } from '../../../domain/json.ts';
-import { DEFAULT_GUARDS } from '../../../domain/link.ts';
-import type { NewLink } from '../../../store/contract.ts';
 import { createStore, type FullStore, type StoreDeps } from '../../../store/create-store.ts';
 import { createDatabase, type Database } from '../../../store/database.ts';
 import { feedShown } from '../../support/feed-shown.ts';
@@ -104,23 +102,6 @@ export function put(
   data: Json,
 ): ReturnType<FullStore['contexts']['store']> {
   return under.store.contexts.store(caller, { key: asKey(key), data, options: { ttl: null } });
-}
-
-/** A link as the API would ask for it. */
-export function newLink(more: Partial<NewLink> = {}): NewLink {
-  return {
-    name: `link-${randomUUID().slice(0, 8)}`,
-    connector: 'fake',
-    config: {},
-    scope: { prefix: 'p/' },
-    direction: 'both',
-    strategy: 'three-way',
-    strategies: [],
-    intervalMs: 5_000,
-    trigger: 'auto',
-    guards: DEFAULT_GUARDS,
-    ...more,
-  };
 }
 
 /** The code a promise is rejected with; fails when it is not. */

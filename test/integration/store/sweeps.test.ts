@@ -7,7 +7,8 @@ import { createSweeps } from '../../../store/sweeps.ts';
 import { expireContexts } from '../../../workers/expire-contexts.ts';
 import { CALLER, createTestEngine, TENANT, type TestEngine } from '../../support/engine.ts';
 import { hasRealPostgres } from '../../support/servers.ts';
-import { asKey, newLink, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { asKey, openStore, put, type StoreUnderTest } from './store-under-test.ts';
 
 describe('the expiry sweep', () => {
   let under: StoreUnderTest;

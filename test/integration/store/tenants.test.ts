@@ -5,7 +5,8 @@ import type { RunId, TenantId } from '../../../domain/ids.ts';
 import { createApiKeys } from '../../../store/api-keys.ts';
 import type { Transaction } from '../../../store/database.ts';
 import { MINE, SAME, seedTenant, type Seeded } from './seeded-tenants.ts';
-import { codeOf, newLink, openStore, put, type StoreUnderTest } from './store-under-test.ts';
+import { newLink } from '../../support/sample-link.ts';
+import { codeOf, openStore, put, type StoreUnderTest } from './store-under-test.ts';
 
 const IDS = ['tenant1', 'tenant10', 'tenant1x'];
 const REFUSED_BY_POLICY = '42501';
