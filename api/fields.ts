@@ -1,6 +1,7 @@
 /** Cuts a context down to what `fields` names: envelope members, and JSON pointers into `data`. */
 import { AppError } from '../domain/errors.ts';
 import { isJsonObject, memberOf, setMember, type Json, type JsonObject } from '../domain/json.ts';
+import { unescapeStep } from '../domain/json-pointer.ts';
 import type { Context } from '../domain/context.ts';
 
 const MAX_FIELDS = 100;
@@ -32,10 +33,7 @@ function bad(detail: string): AppError {
 
 function parsePointer(pointer: string): readonly string[] {
   if (/~(?![01])/.test(pointer)) throw bad(`\`${pointer}\` is not a JSON pointer`);
-  return pointer
-    .slice(1)
-    .split('/')
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return pointer.slice(1).split('/').map(unescapeStep);
 }
 
 function project(value: Json, paths: readonly (readonly string[])[]): Json | undefined {

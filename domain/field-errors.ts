@@ -1,6 +1,7 @@
 /** What a schema found wrong, in words for whoever sent the value: one line per place, no value repeated. */
 import type { z } from 'zod';
 import type { FieldError } from './errors.ts';
+import { pointerTo } from './json-pointer.ts';
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
@@ -119,8 +120,6 @@ function valueAt(value: unknown, path: Path): unknown {
 }
 
 /** RFC 6901 text of a path. */
-export function jsonPointer(path: Path): string {
-  return path
-    .map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`)
-    .join('');
+function jsonPointer(path: Path): string {
+  return path.reduce<string>((parent, part) => pointerTo(parent, String(part)), '');
 }

@@ -6,6 +6,7 @@
 import { isJsonObject, type Json } from './json.ts';
 import { middleOf } from './json-delta.ts';
 import { createSameJson, type SameJson } from './json-equality.ts';
+import { pointerTo } from './json-pointer.ts';
 
 export type PatchOp =
   | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: Json }
@@ -31,11 +32,12 @@ interface Comparison {
 function compare({ before, after }: Pair, path: string, on: Comparison): void {
   if (isJsonObject(before) && isJsonObject(after)) {
     for (const name of Object.keys(before)) {
-      if (!Object.hasOwn(after, name)) on.ops.push({ op: 'remove', path: at(path, name) });
+      if (!Object.hasOwn(after, name)) on.ops.push({ op: 'remove', path: pointerTo(path, name) });
     }
     for (const [name, value] of Object.entries(after)) {
-      if (!Object.hasOwn(before, name)) on.ops.push({ op: 'add', path: at(path, name), value });
-      else compare({ before: before[name]!, after: value! }, at(path, name), on);
+      if (!Object.hasOwn(before, name))
+        on.ops.push({ op: 'add', path: pointerTo(path, name), value });
+      else compare({ before: before[name]!, after: value! }, pointerTo(path, name), on);
     }
     return;
   }
@@ -52,15 +54,12 @@ function compareLists(
   const { head, gone, come } = middleOf(before, after, on.isSame);
   const paired = Math.min(gone, come);
   for (let nth = head; nth < head + paired; nth += 1) {
-    compare({ before: before[nth]!, after: after[nth]! }, at(path, nth), on);
+    compare({ before: before[nth]!, after: after[nth]! }, pointerTo(path, nth), on);
   }
   for (let nth = head + gone - 1; nth >= head + paired; nth -= 1) {
-    on.ops.push({ op: 'remove', path: at(path, nth) });
+    on.ops.push({ op: 'remove', path: pointerTo(path, nth) });
   }
   for (let nth = head + paired; nth < head + come; nth += 1) {
-    on.ops.push({ op: 'add', path: at(path, nth), value: after[nth]! });
+    on.ops.push({ op: 'add', path: pointerTo(path, nth), value: after[nth]! });
   }
 }
-
-const at = (path: string, part: string | number): string =>
-  `${path}/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -42,7 +42,7 @@ export function showSettings({ values, sources }: SettingsRead): readonly ShownS
 }
 
 /** What is no fault but worth a look: variables that look misspelt. */
-export function notesOn(env: NodeJS.ProcessEnv): readonly string[] {
+function notesOn(env: NodeJS.ProcessEnv): readonly string[] {
   const known = SETTINGS.flatMap(({ env: name }: Setting) => name ?? []);
   return Object.keys(env)
     .filter((name) => /^(CONTEXT|SYNCLINE|POSTGRES|TEMPORAL|REDIS)_/.test(name))

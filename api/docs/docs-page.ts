@@ -1,10 +1,11 @@
 /** The docs page: the OpenAPI document as one HTML page. Needs no script. */
 import { ERROR_CODES } from '../../domain/errors.ts';
+import { escapeHtml } from '../../domain/escape-html.ts';
 import { CALLS, type Call } from '../contract.ts';
 import type { OpenApiDocument } from '../openapi.ts';
 import { codesOf } from '../openapi.ts';
 import { DOCS_CSS } from './docs-css.ts';
-import { code, escapeHtml, inline } from './html.ts';
+import { code, inline } from './html.ts';
 import { schemaTable, typeText, type Components, type SchemaNode } from './schema-html.ts';
 
 interface Operation {

@@ -1,14 +1,5 @@
 /** Text as HTML. Everything shown on the docs page goes through here. */
-
-/** Text with what HTML gives a meaning escaped. */
-export function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
-}
+import { escapeHtml } from '../../domain/escape-html.ts';
 
 export function code(text: string): string {
   return `<code>${escapeHtml(text)}</code>`;

@@ -1,5 +1,6 @@
 /** Shows a JSON Schema as a table of its members. */
-import { code, escapeHtml, inline } from './html.ts';
+import { escapeHtml } from '../../domain/escape-html.ts';
+import { code, inline } from './html.ts';
 
 /** The parts of a JSON Schema this page knows how to show. */
 export interface SchemaNode {

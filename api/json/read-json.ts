@@ -5,6 +5,7 @@
  */
 import { AppError, type FieldError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
+import { escapeStep } from '../../domain/json-pointer.ts';
 import { isExactNumber } from './exact-number.ts';
 
 /** Longest piece of the caller's text an error quotes. */
@@ -179,10 +180,7 @@ function pointerOf(frames: readonly Frame[]): string {
 function memberName(frame: Frame): string {
   try {
     const name = JSON.parse(frame.name) as string;
-    return name
-      .replace(/\p{Surrogate}/gu, '\uFFFD')
-      .replaceAll('~', '~0')
-      .replaceAll('/', '~1');
+    return escapeStep(name.replace(/\p{Surrogate}/gu, '\uFFFD'));
   } catch {
     return '';
   }

@@ -36,7 +36,7 @@ export function takesIdempotencyKey({
 }
 
 /** An answer as text: what is sent, and what is kept. */
-export function rememberedOf({ status, headers = {}, body, bytes }: Answer): SentAnswer {
+function rememberedOf({ status, headers = {}, body, bytes }: Answer): SentAnswer {
   const text = body === undefined ? '' : jsonText(body);
   return { status, headers, body: text, ...(bytes ? { bytes } : {}) };
 }

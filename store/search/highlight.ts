@@ -2,6 +2,7 @@
  * Shows where a context has the words of a query. The excerpt is safe to put into an HTML page: all
  * of it is escaped, and the only markup is `<mark>` around each word that was found. Pure.
  */
+import { escapeHtml } from '../../domain/escape-html.ts';
 import { wordsOf, type Word } from './words.ts';
 
 /** Characters of an excerpt, about. */
@@ -9,14 +10,6 @@ const EXCERPT = 200;
 const LEAD = 40;
 /** Characters that are looked through for the best place. */
 const MAX_SEARCHED = 32_768;
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
 
 interface Excerpt {
   readonly text: string;
@@ -84,8 +77,4 @@ function boundary(text: string, from: number, until: number): number {
 function wholeWords(text: string): string {
   const cut = text.replace(/\S*$/u, '');
   return cut === '' ? '' : cut.trimEnd();
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => ENTITIES[char]!);
 }

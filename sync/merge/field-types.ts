@@ -4,6 +4,7 @@
  * merge by member.
  */
 import type { Json } from '../../domain/json.ts';
+import { unescapeStep } from '../../domain/json-pointer.ts';
 
 /**
  * - `atomic`: one value, changed as a whole (what an array is when nobody says otherwise).
@@ -55,7 +56,7 @@ function newNode(): SchemaNode {
 function nodeAt(root: SchemaNode, pointer: string): SchemaNode {
   let node = root;
   for (const step of pointer.split('/').slice(1)) {
-    const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
+    const name = unescapeStep(step);
     const next = node.children.get(name) ?? newNode();
     node.children.set(name, next);
     node = next;

@@ -12,6 +12,7 @@ import {
   type Json,
   type JsonObject,
 } from '../../domain/json.ts';
+import { pointerTo } from '../../domain/json-pointer.ts';
 import type { ConflictReason, Strategy } from '../../domain/link.ts';
 import type { Side, Stamps } from '../contract.ts';
 import { childNode, compileSchema, type DocumentSchema, type SchemaNode } from './field-types.ts';
@@ -19,7 +20,7 @@ import { keyedElements, type KeyedElements } from './keyed-list.ts';
 import { mergeLogs } from './merge-log.ts';
 import { mergeSets, oneSpelling, type SetRule } from './merge-set.ts';
 import { mergeTexts } from './merge-text.ts';
-import { elementPointer, memberPointer } from './pointers.ts';
+import { elementPointer } from './pointers.ts';
 import { createSameness, type Sameness } from './sameness.ts';
 
 /** A contested place. A missing value: that side (or the base) has nothing there. */
@@ -144,7 +145,7 @@ function mergeObjects(merge: Merge, place: Place, hub: JsonObject, remote: JsonO
     const value = mergeAt(
       merge,
       place,
-      () => memberPointer(place.pointer, name),
+      () => pointerTo(place.pointer, name),
       childNode(place.node, name),
       { base: memberOf(base, name), hub: memberOf(hub, name), remote: memberOf(remote, name) },
     );

@@ -1,10 +1,6 @@
 /** Names of places in a document: RFC 6901 JSON pointers, with `[field=value]` for keyed elements. */
 import type { JsonObject } from '../../domain/json.ts';
-
-/** Pointer of an object's member. */
-export function memberPointer(parent: string, name: string): string {
-  return `${parent}/${escapeStep(name)}`;
-}
+import { escapeStep } from '../../domain/json-pointer.ts';
 
 /**
  * Pointer of a keyed list's element: `/list/[id=7]`, with several key fields `/list/[to=a,type=b]`.
@@ -26,8 +22,4 @@ export function elementPointer(
 /** Whether a place is the given one or lies below it. */
 export function isAtOrBelow(pointer: string, ancestor: string): boolean {
   return pointer === ancestor || pointer.startsWith(`${ancestor}/`);
-}
-
-function escapeStep(step: string): string {
-  return step.replaceAll('~', '~0').replaceAll('/', '~1');
 }
